@@ -1,0 +1,35 @@
+#include <salience/error.hpp>
+
+#include <doctest/doctest.h>
+
+using namespace salience;
+
+TEST_CASE("the edit distance is Levenshtein's, without regard to case") {
+  CHECK(detail::edit_distance("", "") == 0);
+  CHECK(detail::edit_distance("", "abc") == 3);
+  CHECK(detail::edit_distance("kitten", "sitting") == 3);
+  CHECK(detail::edit_distance("Viridis", "viridis") == 0);
+}
+
+TEST_CASE("the nearest names come first, and a name that contains the word counts as near") {
+  const std::vector<std::string> names{"magma", "plasma", "viridis", "viridis_r"};
+  CHECK(detail::nearest("virids", names, 2) == "'viridis', 'viridis_r'");
+  CHECK(detail::nearest("plas", names, 1) == "'plasma'");
+  CHECK(detail::nearest("x", {}, 3).empty());
+}
+
+TEST_CASE("messages name what was met and what was expected") {
+  CHECK(std::string(ArgumentError::out_of_range("skew", -1, "a number above 0").what()) ==
+        "skew must be a number above 0, got -1");
+  const std::vector<std::string> names{"jet"};
+  CHECK(std::string(ArgumentError::unknown_name("colour map", "jett", names).what()) ==
+        "there is no colour map 'jett'; the nearest are 'jet'");
+  CHECK(std::string(FileError::at("a b.png", "cannot be read").what()) == "a b.png: cannot be read");
+}
+
+TEST_CASE("every kind of error is an Error and a runtime_error") {
+  CHECK_THROWS_AS(throw ArgumentError("x"), Error);
+  CHECK_THROWS_AS(throw FileError("x"), Error);
+  CHECK_THROWS_AS(throw ModelError("x"), Error);
+  CHECK_THROWS_AS(throw TargetError("x"), std::runtime_error);
+}
