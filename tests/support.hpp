@@ -1,0 +1,61 @@
+// What the tensor tests share: tensors without LibTorch's big headers.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include <salience/detail/tensor.hpp>
+
+namespace support {
+
+/// A float64 tensor of that shape with these values.
+inline at::Tensor tensor(std::vector<double> values, std::vector<std::int64_t> sizes) {
+  return salience::detail::vector_tensor<double>(values).reshape(sizes);
+}
+
+/// Standard normal values; the same for the same sizes and `salt`.
+inline at::Tensor normal(std::vector<std::int64_t> sizes, at::ScalarType dtype = at::kDouble, int salt = 0) {
+  at::Tensor values = salience::detail::empty(sizes, at::kDouble);
+  std::uint64_t state = 88172645463325252ULL + static_cast<std::uint64_t>(salt) * 7919;
+  double* data = values.data_ptr<double>();
+  for (std::int64_t i = 0; i < values.numel(); ++i) {
+    double sum = 0.0;  // twelve uniforms make a normal of variance 1
+    for (int k = 0; k < 12; ++k) {
+      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+      sum += static_cast<double>(state >> 11) * 0x1p-53;
+    }
+    data[i] = sum - 6.0;
+  }
+  return values.to(dtype);
+}
+
+/// Same type, shape and bits.
+inline bool same(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && a.equal(b);
+}
+
+/// The largest |a - b|.
+inline double distance(const at::Tensor& a, const at::Tensor& b) {
+  return a.to(at::kDouble).sub(b.to(at::kDouble)).abs().max().item<double>();
+}
+
+/// The message of the Exception that `call` throws; "nothing thrown" otherwise.
+template <class Exception, class Call>
+std::string message(const Call& call) {
+  try {
+    call();
+  } catch (const Exception& error) {
+    return error.what();
+  }
+  return "nothing thrown";
+}
+
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace support
