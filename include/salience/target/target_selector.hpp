@@ -1,0 +1,205 @@
+// TargetSelector<Choice, Score>: which class is explained, and which score of it.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/prediction.hpp>
+
+namespace salience {
+
+namespace detail {
+
+inline void require_class(std::int64_t index, std::int64_t classes) {
+  if (index < 0 || index >= classes) {
+    throw TargetError(concat("there is no class ", index, ": the model has ", classes,
+                             classes == 1 ? " class (0)" : concat(" classes (0 to ", classes - 1, ")")));
+  }
+}
+
+/// One class for all samples, checked.
+inline at::Tensor same_class(const at::Tensor& logits, std::int64_t index) {
+  require_class(index, logits.size(1));
+  return logits.new_full({logits.size(0)}, index, at::kLong);
+}
+
+/// The logits as (N, K): (N) becomes (N, 1). Throws TargetError for any other shape.
+inline at::Tensor as_logits(const at::Tensor& output) {
+  if (output.dim() == 2 && output.size(1) > 0) return output;
+  if (output.dim() == 1) return output.unsqueeze(1);
+  throw TargetError(concat("a class can only be chosen from an output of shape (N, K), got ", shape(output),
+                           "; give a callable from the output to one score per sample"));
+}
+
+}  // namespace detail
+
+/// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first.
+struct ArgMax {
+  at::Tensor choose(const at::Tensor& logits) const { return std::get<1>(logits.detach().max(1)); }
+};
+
+/// The same class for every sample. A class the model does not have is a TargetError that names the range.
+struct ClassIndex {
+  std::int64_t index;
+  at::Tensor choose(const at::Tensor& logits) const { return detail::same_class(logits, index); }
+};
+
+/// The position of `name` among `labels`: the label itself or, if no label is equal to it, the one that has
+/// `name` between its commas ("tench, Tinca tinca" has the names "tench" and "Tinca tinca"). Throws
+/// TargetError if there is no such label (the nearest are named) or several (their indices are named).
+inline std::int64_t find_label(const std::string& name, const Labels& labels) {
+  const auto is_name = [&name](const std::string& label) { return label == name; };
+  const auto has_name = [&name](const std::string& label) {
+    for (std::size_t begin = 0; begin <= label.size();) {
+      const std::size_t end = std::min(label.find(',', begin), label.size());
+      const std::size_t word = std::min(label.find_first_not_of(' ', begin), end);
+      if (label.compare(word, end - word, name) == 0) return true;
+      begin = end + 1;
+    }
+    return false;
+  };
+  std::vector<std::size_t> hits;
+  const auto collect = [&](const auto& matches) {
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (matches(labels[i])) hits.push_back(i);
+    }
+  };
+  collect(is_name);
+  if (hits.empty() && !name.empty()) collect(has_name);
+  if (hits.size() == 1) return static_cast<std::int64_t>(hits.front());
+  if (labels.empty()) throw TargetError(detail::concat("there are no labels to find '", name, "' in"));
+  if (hits.empty()) {
+    throw TargetError(
+        detail::concat("there is no label '", name, "'; the nearest are ", detail::nearest(name, labels)));
+  }
+  std::string indices;
+  for (const std::size_t hit : hits) indices += detail::concat(indices.empty() ? "" : ", ", hit);
+  throw TargetError(detail::concat("the label '", name, "' is ambiguous: it stands for the classes ", indices,
+                                   "; give the index"));
+}
+
+/// The class of that name for every sample; see find_label for what counts as its name and for the errors.
+struct ClassName {
+  std::string name;
+  Labels labels;
+  at::Tensor choose(const at::Tensor& logits) const {
+    return detail::same_class(logits, find_label(name, labels));
+  }
+};
+
+/// One class index per sample. Another number of indices than samples is a TargetError.
+struct PerSample {
+  std::vector<std::int64_t> indices;
+  at::Tensor choose(const at::Tensor& logits) const {
+    if (static_cast<std::int64_t>(indices.size()) != logits.size(0)) {
+      throw TargetError(
+          detail::concat("there are ", indices.size(), " target indices for ", logits.size(0), " samples"));
+    }
+    for (const std::int64_t index : indices) detail::require_class(index, logits.size(1));
+    return detail::vector_tensor<std::int64_t>(indices).to(logits.device());
+  }
+};
+
+/// The chosen class's raw output. The default, as in the vanilla-gradients paper (Simonyan et al. 2014),
+/// since a probability can also be raised by lowering the other classes.
+struct Logit {
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
+    return logits.gather(1, chosen.unsqueeze(1)).squeeze(1);
+  }
+};
+
+/// The chosen class's softmax probability, in [0, 1].
+struct Probability {
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
+    return Logit{}(logits.softmax(1), chosen);
+  }
+};
+
+/// The natural logarithm of the chosen class's softmax probability.
+struct LogProbability {
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
+    return Logit{}(logits.log_softmax(1), chosen);
+  }
+};
+
+/// Picks a class index per sample, (N) int64, from logits (N, K).
+template <class C>
+concept TargetChoice = requires(const C& choice, const at::Tensor& logits) {
+  { choice.choose(logits) } -> std::convertible_to<at::Tensor>;
+};
+
+/// Takes the model's whole output, of any shape, to one score per sample, (N): for segmentation, detection,
+/// regression.
+template <class F>
+concept ScoreFunction = requires(const F& function, const at::Tensor& output) {
+  { function(output) } -> std::convertible_to<at::Tensor>;
+};
+
+/// What is explained: a Choice (ArgMax, ClassIndex, ClassName, PerSample or one of the user's) and a Score of
+/// the chosen class (Logit, Probability, LogProbability or one of the user's), or a ScoreFunction alone.
+///
+///     TargetSelector{}                                  // the predicted class's logit
+///     TargetSelector{ClassIndex{5}, Probability{}}
+///     TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  // segmentation
+template <class Choice = ArgMax, class Score = Logit>
+class TargetSelector {
+  static_assert(TargetChoice<Choice>,
+                "Salience: a target must be a choice such as ClassIndex{5}, or a callable from the model's "
+                "output to one "
+                "score per sample");
+
+ public:
+  explicit TargetSelector(Choice choice = {}, Score score = {})
+      : choice_(std::move(choice)), score_(std::move(score)) {}
+
+  at::Tensor choose(const at::Tensor& output) const { return choice_.choose(detail::as_logits(output)); }
+  at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const {
+    return score_(detail::as_logits(output), chosen);
+  }
+
+ private:
+  Choice choice_;
+  Score score_;
+};
+
+template <ScoreFunction Function>
+class TargetSelector<Function, Logit> {
+ public:
+  explicit TargetSelector(Function function) : function_(std::move(function)) {}
+
+  at::Tensor choose(const at::Tensor&) const { return {}; }
+  at::Tensor score(const at::Tensor& output, const at::Tensor&) const { return function_(output); }
+
+ private:
+  Function function_;
+};
+
+template <class Choice>
+TargetSelector(Choice) -> TargetSelector<Choice, Logit>;
+template <class Choice, class Score>
+TargetSelector(Choice, Score) -> TargetSelector<Choice, Score>;
+
+namespace detail {
+
+/// A user may give a whole target, a bare choice or a bare callable.
+template <class T>
+auto as_target(const T& target) {
+  if constexpr (Target<T>) {
+    return target;
+  } else {
+    return TargetSelector(target);
+  }
+}
+
+}  // namespace detail
+
+}  // namespace salience
