@@ -1,0 +1,119 @@
+// The primitive gradient_at_input, and GradientAttributor: vanilla gradients.
+#pragma once
+
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+namespace detail {
+
+inline void require_input(const at::Tensor& input) {
+  if (!input.defined() || input.dim() < 1 || input.size(0) < 1) {
+    throw ArgumentError::out_of_range("input", shape(input), "a batch (N, ...) of at least one sample");
+  }
+  if (!at::isFloatingType(input.scalar_type())) {
+    throw ArgumentError::out_of_range("input", input.scalar_type(), "of a floating type");
+  }
+}
+
+/// Whatever mode the caller's thread is in, gradients are recorded while this lives.
+struct RecordGradients {
+  c10::InferenceMode no_inference{false};
+  c10::AutoGradMode gradients{true};
+};
+
+/// A leaf of our own with the input's values: the caller's tensor keeps its flags and its `.grad`.
+inline at::Tensor private_leaf(const at::Tensor& input) {
+  return (input.is_inference() ? input.clone() : input.detach()).requires_grad_(true);
+}
+
+inline void require_scores(const at::Tensor& score, std::int64_t samples) {
+  if (!score.defined() || score.numel() != samples) {
+    throw TargetError(concat("the target must give one score per sample, (", samples, "), got ", shape(score),
+                             "; is the model's first output dimension the batch?"));
+  }
+  if (!score.requires_grad()) {
+    throw ModelError(
+        "the model's output has no gradient: it was computed under no_grad, detached, or from integers "
+        "(a graph from optimize_for_inference has none either)");
+  }
+}
+
+}  // namespace detail
+
+/// The gradient of a score with respect to the input, \f$ \partial s_c(x) / \partial x \f$, and with it the
+/// output, the target and the score: one forward and one backward pass. Everything else in this library
+/// stands on it.
+///
+/// @param model   any Model; it is called once. Its parameters' `.grad` and flags are not touched, and no
+/// gradient of a
+///                weight is computed.
+/// @param input   (N, ...), floating (float32, float64, bfloat16), on the model's device. It may require a
+/// gradient or
+///                not, be a leaf or not, be an inference tensor; it is not changed, also if the model writes
+///                into its argument. The caller may be under no_grad or in inference mode.
+/// @param target  a TargetSelector, a bare choice (`ClassIndex{5}`), or a callable from the output to (N)
+/// scores.
+/// @return        `values` has the input's shape, dtype and device. Sample n's gradient is that of sample n's
+/// score:
+///                batch rows do not mix in a model that treats them independently.
+/// @throws ArgumentError for an input that is empty or not floating; TargetError for a target that the output
+/// does not
+///         have; ModelError if the output has no gradient or does not depend on the input. What the model
+///         throws passes through.
+template <class M, class T = TargetSelector<>>
+Attribution gradient_at_input(M& model, const at::Tensor& input, const T& target = T{}) {
+  detail::require_model<M>();
+  detail::require_input(input);
+  const detail::RecordGradients recording;
+  const at::Tensor leaf = detail::private_leaf(input);
+  // The clone lets a model write into its input, which is forbidden on a leaf.
+  const at::Tensor output = detail::call(model, leaf.clone());
+  const auto selector = detail::as_target(target);
+  const at::Tensor chosen = selector.choose(output.detach());
+  const at::Tensor score = selector.score(output, chosen);
+  detail::require_scores(score, input.size(0));
+
+  score.sum().backward({}, /*retain_graph=*/false, /*create_graph=*/false, at::TensorList(&leaf, 1));
+  if (!leaf.grad().defined()) throw ModelError("the explained score does not depend on the input");
+  return {.values = leaf.grad(),
+          .target = chosen,
+          .score = score.detach().reshape({-1}),
+          .logits = output.detach()};
+}
+
+/// Vanilla gradients (Simonyan, Vedaldi, Zisserman: "Deep Inside Convolutional Networks", 2014): the gradient
+/// of the target's score with respect to the input, see gradient_at_input.
+///
+///     GradientAttributor vanilla{model};
+///     Attribution a = vanilla(x);                // the predicted class
+///     Attribution b = vanilla(x, ClassIndex{5});
+///
+/// It holds a copy of the model (a ScriptModel, a module holder and a shared pointer copy cheaply; wrap
+/// anything else in std::ref to share it). Several threads may call it at once if they may call the model at
+/// once, as they may a ScriptModel.
+template <class M>
+class GradientAttributor {
+ public:
+  explicit GradientAttributor(M model) : model_(std::move(model)) { detail::require_model<M>(); }
+
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    return gradient_at_input(model_, input, target);
+  }
+
+ private:
+  mutable M model_;  // a model's call operator may be non-const
+};
+
+}  // namespace salience
