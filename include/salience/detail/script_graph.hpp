@@ -23,25 +23,10 @@
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/script.h>
 
+#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 
 namespace salience::detail {
-
-/// The last line with text of what LibTorch or the interpreter says, without its stack of frames: that is
-/// where the cause stands.
-inline std::string first_cause(const std::exception& error) {
-  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
-  const std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
-  // "RuntimeError: <cause>" ends the interpreter's message, after the TorchScript traceback.
-  const std::size_t traced = text.rfind("Error: ");
-  std::string cause =
-      text.substr(traced == std::string::npos ? 0 : traced + std::string_view("Error: ").size());
-  const std::size_t frames = cause.find("\nException raised from");
-  if (frames != std::string::npos) cause.resize(frames);
-  while (!cause.empty() && (cause.back() == '\n' || cause.back() == ' ')) cause.pop_back();
-  const std::size_t line = cause.find('\n');
-  return line == std::string::npos ? cause : cause.substr(0, line);
-}
 
 constexpr std::string_view how_to_export =
     "export the model in Python: torch.jit.trace(model.eval(), torch.zeros(1, 3, 224, "

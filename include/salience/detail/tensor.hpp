@@ -1,13 +1,17 @@
-// What the tensor layers share: printing a shape, and making a tensor without LibTorch's big headers.
+// What the tensor layers share: printing a shape, making a tensor without LibTorch's big headers, reading its
+// errors.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_ops.h>
+#include <c10/util/Exception.h>
 
 #include <salience/error.hpp>
 
@@ -34,6 +38,22 @@ at::Tensor vector_tensor(at::ArrayRef<Scalar> values) {
       empty({static_cast<std::int64_t>(values.size())}, c10::CppTypeToScalarType<Scalar>::value);
   std::copy(values.begin(), values.end(), tensor.data_ptr<Scalar>());
   return tensor;
+}
+
+/// The last line with text of what LibTorch or the interpreter says, without its stack of frames: that is
+/// where the cause stands.
+inline std::string first_cause(const std::exception& error) {
+  const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+  const std::string text = torch_error ? torch_error->what_without_backtrace() : error.what();
+  // "RuntimeError: <cause>" ends the interpreter's message, after the TorchScript traceback.
+  const std::size_t traced = text.rfind("Error: ");
+  std::string cause =
+      text.substr(traced == std::string::npos ? 0 : traced + std::string_view("Error: ").size());
+  const std::size_t frames = cause.find("\nException raised from");
+  if (frames != std::string::npos) cause.resize(frames);
+  while (!cause.empty() && (cause.back() == '\n' || cause.back() == ' ')) cause.pop_back();
+  const std::size_t line = cause.find('\n');
+  return line == std::string::npos ? cause : cause.substr(0, line);
 }
 
 }  // namespace salience::detail

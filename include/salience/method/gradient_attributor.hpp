@@ -1,6 +1,7 @@
 // The primitive gradient_at_input, and GradientAttributor: vanilla gradients.
 #pragma once
 
+#include <exception>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -52,25 +53,21 @@ inline void require_scores(const at::Tensor& score, std::int64_t samples) {
 }  // namespace detail
 
 /// The gradient of a score with respect to the input, \f$ \partial s_c(x) / \partial x \f$, and with it the
-/// output, the target and the score: one forward and one backward pass. Everything else in this library
-/// stands on it.
+/// output, the target and the score: one forward and one backward pass. All else in this library stands on
+/// it.
 ///
 /// @param model   any Model; it is called once. Its parameters' `.grad` and flags are not touched, and no
-/// gradient of a
-///                weight is computed.
+///                gradient of a weight is computed.
 /// @param input   (N, ...), floating (float32, float64, bfloat16), on the model's device. It may require a
-/// gradient or
-///                not, be a leaf or not, be an inference tensor; it is not changed, also if the model writes
-///                into its argument. The caller may be under no_grad or in inference mode.
-/// @param target  a TargetSelector, a bare choice (`ClassIndex{5}`), or a callable from the output to (N)
-/// scores.
+///                gradient or not, be a leaf or not, be an inference tensor; it is not changed, also if the
+///                model writes into its argument. The caller may be under no_grad or in inference mode.
+/// @param target  a TargetSelector, a bare choice (`ClassIndex{5}`), or a callable from output to (N) scores.
 /// @return        `values` has the input's shape, dtype and device. Sample n's gradient is that of sample n's
-/// score:
-///                batch rows do not mix in a model that treats them independently.
+///                score, if the model treats the rows of a batch independently.
 /// @throws ArgumentError for an input that is empty or not floating; TargetError for a target that the output
-/// does not
-///         have; ModelError if the output has no gradient or does not depend on the input. What the model
-///         throws passes through.
+///         does not have; ModelError if the output has no gradient, does not depend on the input, or if
+///         LibTorch lacks a backward operator (1.13 has no bfloat16 one for ReLU6). What the model throws in
+///         its forward passes through.
 template <class M, class T = TargetSelector<>>
 Attribution gradient_at_input(M& model, const at::Tensor& input, const T& target = T{}) {
   detail::require_model<M>();
@@ -84,7 +81,12 @@ Attribution gradient_at_input(M& model, const at::Tensor& input, const T& target
   const at::Tensor score = selector.score(output, chosen);
   detail::require_scores(score, input.size(0));
 
-  score.sum().backward({}, /*retain_graph=*/false, /*create_graph=*/false, at::TensorList(&leaf, 1));
+  try {
+    score.sum().backward({}, /*retain_graph=*/false, /*create_graph=*/false, at::TensorList(&leaf, 1));
+  } catch (const c10::Error& error) {
+    std::throw_with_nested(ModelError(detail::concat("the model's backward pass fails for an input of type ",
+                                                     input.scalar_type(), ": ", detail::first_cause(error))));
+  }
   if (!leaf.grad().defined()) throw ModelError("the explained score does not depend on the input");
   return {.values = leaf.grad(),
           .target = chosen,

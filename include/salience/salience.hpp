@@ -1,0 +1,39 @@
+// The whole library, in the order in which the data pass through it.
+//
+//   file --load_image--> Image --Preprocessor--> input tensor (N,C,H,W)
+//     --model--> logits --TargetSelector--> score per sample
+//     --gradient at input--> Attribution{values, target, score, logits}
+//     --AttributionProcessor--> Image --save_image / contact_sheet--> what a person looks at
+//
+// To compile less, include only the headers you name things from: docs/architecture.md has their cost.
+#pragma once
+
+// The order is the message.
+// clang-format off
+#include <salience/version.hpp>
+#include <salience/error.hpp>
+
+#include <salience/picture/image.hpp>
+#if __has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>)
+#include <salience/picture/image_io.hpp>
+#endif
+#include <salience/picture/resize.hpp>
+#include <salience/picture/heatmap.hpp>
+#include <salience/picture/colormap.hpp>
+#include <salience/picture/overlay.hpp>
+#if __has_include(<stb/stb_easy_font.h>) || __has_include(<stb_easy_font.h>)
+#include <salience/picture/contact_sheet.hpp>
+#endif
+
+#include <salience/input/preprocessor.hpp>
+
+#include <salience/model/concepts.hpp>
+#include <salience/model/script_model.hpp>
+
+#include <salience/target/prediction.hpp>
+#include <salience/target/target_selector.hpp>
+
+#include <salience/method/attribution.hpp>
+#include <salience/method/gradient_attributor.hpp>
+
+#include <salience/view/attribution_processor.hpp>
