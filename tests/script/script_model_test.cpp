@@ -211,7 +211,7 @@ TEST_CASE("dtype and device options convert the view; the gradient comes back as
   CHECK(contains(message<ArgumentError>([&] { ScriptModel(module, {.dtype = at::kLong}); }), "dtype"));
 }
 
-TEST_CASE("bfloat16 comes near float32" * doctest::may_fail(TORCH_VERSION_MAJOR < 2)) {
+TEST_CASE("bfloat16 comes near float32") {
   const Module module = network();
   const Attribution exact = GradientAttributor(ScriptModel(module))(input, ClassIndex{1});
   const ScriptModel narrow(module, {.dtype = at::kBFloat16});
@@ -379,4 +379,16 @@ TEST_CASE("the shipped real network, if it is beside the project" *
   CHECK(relative(GradientAttributor(ScriptModel::load(path))(x).values, truth.values) < 5e-2);
   const ScriptModel fast = ScriptModel::load(path, {.dtype = at::kDouble, .prepare = Prepare::fast});
   CHECK(relative(GradientAttributor(fast)(x.to(at::kDouble)).values, truth.values) < 1e-8);
+}
+
+TEST_CASE("a backward operator that LibTorch lacks is a clear error") {
+  const GradientAttributor vanilla(
+      ScriptModel{with_forward("    return torch.hardtanh(x, 0.0, 6.0).sum([2, 3])")});
+  const std::string text = message<ModelError>([&] { vanilla(input.to(at::kBFloat16)); });
+  if (TORCH_VERSION_MAJOR < 2) {
+    CHECK(contains(text, "backward pass fails for an input of type BFloat16: "));
+    CHECK(contains(text, "not implemented for 'BFloat16'"));
+  } else {
+    CHECK(text == "nothing thrown");
+  }
 }
