@@ -1,0 +1,1 @@
+// A translation unit that exists only to carry the precompiled header.

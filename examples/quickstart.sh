@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# From nothing to saliency maps: installs what is missing, builds the example programs, and explains a picture.
+#
+#   bash examples/quickstart.sh [IMAGE [MODEL [LABELS]]]
+#
+# Without arguments it explains one of the scenes that the project ships. The pictures go into ./out.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
+
+if [[ ${1:-} == -* ]]; then
+  sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+  exit
+fi
+data=$SALIENCE_ROOT/examples/data
+output=out
+build=$SALIENCE_BUILD/quickstart
+
+image=${1:-$data/scene_heart.png}
+model=${2:-$data/scenes.pt}
+arguments=(--image "$image" --model "$model" --output "$output")
+if (($# < 2)); then
+  arguments+=(--labels "$data/labels.txt" --size 96x96)  # what the shipped network was trained for
+elif (($# > 2)); then
+  arguments+=(--labels "$3")
+fi
+
+begin quickstart
+need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-dev nlohmann-json3-dev
+find_torch
+mapfile -t torch < <(torch_options "$TORCH_DIR")
+logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF "${torch[@]}" || {
+  show_log
+  stop "CMake could not configure the build."
+}
+stage "Building the example programs" cmake --build "$build" || stop "The example programs do not build."
+
+say "Explaining $image with $model"
+say
+touch "$build/started"
+"$build/examples/attribute/attribute" "${arguments[@]}" | tee "$build/attribute.txt"
+say
+say "Wrote:"
+find "$output" -type f -newer "$build/started" | sort | sed 's/^/  /'
+say
+say "Top 5 predictions:"
+sed '/^target:/Q; s/^/  /' "$build/attribute.txt"

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# From nothing to tested: installs what is missing, builds against both ends of the LibTorch versions that we
+# support, and runs every test in one ctest whose closing lines end the output.
+#
+#   bash tests/run.sh [--quick] [CTEST ARGUMENTS...]      for example: bash tests/run.sh --quick -R picture
+#
+# --quick leaves out Debian's LibTorch 1.13.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
+
+quick=
+if [[ ${1:-} == --quick ]]; then
+  quick=yes
+  shift
+fi
+
+# build NAME TORCH_DIR OPTION...: what does not build is left to ctest to report, in the test NAME.build.
+TREES=()
+build() {
+  local name=$1 tree=$SALIENCE_BUILD/tests-$1
+  local -a options
+  mapfile -t options < <(torch_options "$2")
+  shift 2
+  TREES+=("$name")
+  stage "Configuring for LibTorch $name" configure "$tree" -DCMAKE_BUILD_TYPE=Release \
+    -DSALIENCE_BUILD_EXAMPLES=ON -DSALIENCE_BUILD_TESTS=ON "-DSALIENCE_TEST_PREFIX=$name." \
+    "${options[@]}" "$@" || return 0
+  stage "Building for LibTorch $name" cmake --build "$tree" -- -k 0 || true
+}
+
+# One ctest over all trees, and over the building of each.
+write_ctest_file() {
+  local name
+  for name in "${TREES[@]}"; do
+    local tree=$SALIENCE_BUILD/tests-$name
+    say "add_test([=[$name.build]=] cmake --build [=[$tree]=])"
+    say "set_tests_properties([=[$name.build]=] PROPERTIES RUN_SERIAL TRUE)"
+    say "if(EXISTS [=[$tree/CTestTestfile.cmake]=])"
+    say "  subdirs([=[$tree]=])"
+    say "endif()"
+  done
+}
+
+begin tests
+need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-dev nlohmann-json3-dev \
+  clang-format python3-venv
+[[ $quick ]] || need libtorch-dev
+find_torch
+find_peers
+
+if [[ ! $quick && $TORCH_DIR != "$(debian_torch_dir)" ]]; then
+  # What does not depend on the LibTorch version is tested once, below. 1.13 as C++20 takes g++.
+  build 1.13 "$(debian_torch_dir)" -DCMAKE_CXX_COMPILER=g++ -DSALIENCE_TEST_PROJECT=OFF
+fi
+build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
+
+mkdir -p "$SALIENCE_BUILD/tests"
+write_ctest_file >"$SALIENCE_BUILD/tests/CTestTestfile.cmake"
+say
+printf '%s\n' "${STAGES[@]}"
+say
+cd "$SALIENCE_BUILD/tests"
+OMP_NUM_THREADS=1 exec ctest --output-on-failure -j2 "$@"
