@@ -1,0 +1,7 @@
+// expect: Salience: a target must be a choice such as ClassIndex\{5\}, or a callable
+#include <salience/method/gradient_attributor.hpp>
+
+int main() {
+  const salience::GradientAttributor vanilla{[](const at::Tensor& x) { return x; }};
+  vanilla(at::Tensor{}, 5);
+}
