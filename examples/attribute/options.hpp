@@ -1,0 +1,30 @@
+// The command line of the program `attribute`.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct Options {
+  std::string model;
+  std::string image;
+  std::string labels;
+  std::string output;
+  std::vector<std::string> methods{"vanilla"};
+  std::string target = "argmax";
+  std::int64_t top = 5;
+  int height = 224;
+  int width = 224;
+  std::vector<float> mean{0.485F, 0.456F, 0.406F};
+  std::vector<float> std{0.229F, 0.224F, 0.225F};
+  std::string dtype = "float32";
+  std::string prepare = "none";
+  std::string device = "auto";
+  int threads = 0;
+  std::uint64_t seed = 0;
+};
+
+/// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
+/// else -1.
+int parse(int argc, char** argv, Options& options);

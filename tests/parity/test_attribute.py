@@ -1,0 +1,245 @@
+"""The program of the main job against Python: predictions, gradients, the four views, its exit codes and words."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+import matplotlib
+import numpy
+import torch
+from PIL import Image
+from peers import EXAMPLES, MEAN, SHARED, STD, attribute, needs_shared, photos, scenes
+from torchvision import transforms
+
+VIEWS = ("no_activation", "relu_hot", "abs_coolwarm", "abs_grayscale", "overlay")
+SCENES_SIZE = (96, 96)
+
+
+def normalise(x):
+    x = x - x.min()
+    return x / x.max() if x.max() > 0 else x
+
+
+def colour(x, name):
+    return (matplotlib.colormaps[name](x)[..., :3] * 255).astype(numpy.uint8)
+
+
+def reference_views(gradient):
+    """The article's pipeline in numpy and matplotlib, from a gradient (1,3,H,W)."""
+    x = gradient[0].permute(1, 2, 0).numpy()
+    gray = (255 * numpy.clip((normalise(numpy.abs(x)) ** 0.8).mean(-1), 0, 1)).astype(numpy.uint8)
+    return {
+        "no_activation": (255 * numpy.clip(normalise(x), 0, 1)).astype(numpy.uint8),
+        "relu_hot": colour(normalise(numpy.maximum(x, 0)).mean(-1), "hot"),
+        "abs_coolwarm": colour((normalise(numpy.abs(x)) ** 0.5).mean(-1), "coolwarm"),
+        "abs_grayscale": numpy.repeat(gray[..., None], 3, -1),
+    }
+
+
+def autograd(model_path, image_path, size, dtype, target=None):
+    """Logits, target and input gradient by Python's own autograd."""
+    steps = [transforms.Resize(size), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+    x = transforms.Compose(steps)(Image.open(image_path).convert("RGB"))[None].to(dtype).requires_grad_()
+    logits = torch.jit.load(model_path).eval().to(dtype)(x)
+    target = int(logits.argmax()) if target is None else target
+    return logits.detach(), target, torch.autograd.grad(logits[0, target], x)[0]
+
+
+def relative(a, b):
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+class Attribute(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def run_program(self, model, image, labels, *more, size=(224, 224)):
+        done = attribute("--model", model, "--image", image, "--labels", labels, "--size", f"{size[0]}x{size[1]}",
+                         "--output", self.folder, *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def run_scene(self, *more, image=None):
+        return self.run_program(EXAMPLES / "scenes.pt", image or scenes()[0], EXAMPLES / "labels.txt", *more,
+                                size=SCENES_SIZE)
+
+    def raw(self, method="vanilla"):
+        loaded = torch.load(self.folder / f"{method}.pt")
+        self.assertIs(type(loaded), torch.Tensor)
+        return loaded
+
+    def pixels(self, name):
+        return numpy.asarray(Image.open(self.folder / name))
+
+    def compare_with_autograd(self, model, image, labels, size):
+        logits, target, truth = autograd(model, image, size, torch.float64)
+        self.run_program(model, image, labels, "--dtype", "float64", size=size)
+        self.assertEqual(self.raw().dtype, torch.float64)
+        self.assertLess(relative(self.raw(), truth), 1e-8)
+        self.check_views()
+        summary = json.loads((self.folder / "prediction.json").read_text())
+        self.assertEqual(summary["target"], target)
+        self.assertAlmostEqual(summary["score"], float(logits[0, target]), delta=1e-8 * abs(float(logits.abs().max())))
+        best = logits.softmax(1)[0].topk(5)
+        self.assertEqual([entry["index"] for entry in summary["top"]], best.indices.tolist())
+        for entry, probability in zip(summary["top"], best.values):
+            self.assertAlmostEqual(entry["probability"], float(probability), delta=1e-9)
+
+        _, _, python = autograd(model, image, size, torch.float32, target)
+        for prepare in ("none", "fast"):
+            self.run_program(model, image, labels, "--prepare", prepare, "--target", target, size=size)
+            self.assertEqual(self.raw().dtype, torch.float32)
+            ours = relative(self.raw(), truth)
+            print(f"{image.name}: float32 against float64, relative L2: ours ({prepare}) {ours:.2e}, "
+                  f"Python's {relative(python, truth):.2e}, ours against Python's {relative(self.raw(), python):.2e}")
+            self.assertLess(ours, 5e-2)
+            self.check_views()
+
+    def check_views(self):
+        for name, expected in reference_views(self.raw()).items():
+            ours = self.pixels(f"vanilla_{name}.png")
+            self.assertTrue(numpy.array_equal(ours, expected), f"{name}: {(ours != expected).sum()} bytes differ")
+
+    def test_the_shipped_model_against_autograd_numpy_and_matplotlib(self):
+        for image in scenes():
+            with self.subTest(image=image.name):
+                self.compare_with_autograd(EXAMPLES / "scenes.pt", image, EXAMPLES / "labels.txt", SCENES_SIZE)
+
+    @needs_shared
+    def test_mobilenet_v2_on_the_photos(self):
+        for photo in photos():
+            with self.subTest(image=photo.name):
+                lossless = self.folder / (photo.stem + ".png")  # decoders differ on JPEG
+                Image.open(photo).convert("RGB").save(lossless)
+                self.compare_with_autograd(SHARED / "models/mobilenet_v2.pt", lossless, SHARED / "imagenet_labels.txt",
+                                           (224, 224))
+
+    def test_it_writes_what_it_promises(self):
+        said = self.run_scene("--top", 3)
+        names = ["input.png", "prediction.json", "figure.png", "vanilla.pt"] + [f"vanilla_{view}.png" for view in VIEWS]
+        self.assertEqual(sorted(names), sorted(path.name for path in self.folder.iterdir()))
+        expected = Image.open(scenes()[0]).convert("RGB").resize(SCENES_SIZE[::-1], Image.BILINEAR)
+        self.assertTrue(numpy.array_equal(self.pixels("input.png"), numpy.asarray(expected)))
+        lines = said.splitlines()
+        top = json.loads((self.folder / "prediction.json").read_text())["top"]
+        self.assertEqual(len(top), 3)
+        for line, entry in zip(lines, top):
+            label, probability = line.rsplit(" ", 1)
+            self.assertEqual(label, entry["label"])
+            self.assertAlmostEqual(float(probability), entry["probability"], places=4)
+        self.assertRegex(lines[3], r"^target: .+ \(class \d+\), score ")
+        raw = self.raw()
+        self.assertIn("shape (1, 3, 96, 96)", lines[4])
+        self.assertIn(f"minimum {float(raw.min()):.6g}, maximum {float(raw.max()):.6g}", lines[4])
+
+    def test_targets(self):
+        model, image, labels = EXAMPLES / "scenes.pt", scenes()[0], (EXAMPLES / "labels.txt").read_text().splitlines()
+        for index, label in enumerate(labels):
+            _, _, truth = autograd(model, image, SCENES_SIZE, torch.float64, index)
+            for target in (index, label):
+                self.run_scene("--target", target, "--dtype", "float64")
+                self.assertLess(relative(self.raw(), truth), 1e-8)
+                summary = json.loads((self.folder / "prediction.json").read_text())
+                self.assertEqual((summary["target"], summary["target_label"]), (index, label))
+
+    def test_two_runs_give_the_same_bytes_and_replace_the_files(self):
+        self.run_scene()
+        first = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        self.run_scene()
+        self.assertEqual(first, {path.name: path.read_bytes() for path in self.folder.iterdir()})
+
+    def test_bfloat16_and_threads(self):
+        self.run_scene("--dtype", "bfloat16", "--threads", 1, "--seed", 7)
+        self.assertEqual(self.raw().dtype, torch.bfloat16)
+
+    def test_a_model_of_gray_pictures(self):
+        class Gray(torch.nn.Module):
+            def forward(self, x):
+                return torch.stack([(x**2).mean((1, 2, 3)), x.mean((1, 2, 3))], 1)
+
+        model = self.folder / "gray.pt"
+        torch.jit.script(Gray()).save(str(model))
+        done = attribute("--model", model, "--image", scenes()[0], "--size", "5x6", "--mean", "0.5", "--std", "0.25",
+                         "--output", self.folder)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(tuple(self.raw().shape), (1, 1, 5, 6))
+
+    def test_wrong_usage_is_exit_2_and_says_what(self):
+        needed = ["--model", "m.pt", "--image", "i.png", "--output", self.folder]
+        for arguments, word in [([], "--model"), (needed[:4], "--output"), ([*needed, "--size", "224"], "HEIGHTxWIDTH"),
+                                ([*needed, "--size", "0x5"], "HEIGHTxWIDTH"), ([*needed, "--method", "vanila"], "vanila"),
+                                ([*needed, "--mean", "1,2"], "--mean"), ([*needed, "--std", "0,1,1"], "--std"),
+                                ([*needed, "--top", "0"], "--top"), ([*needed, "--dtype", "int8"], "--dtype"),
+                                ([*needed, "--device", "tpu"], "--device"), ([*needed, "--what"], "--what")]:
+            done = attribute(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (2, ""), arguments)
+            self.assertIn(word, done.stderr)
+        helped = attribute("--help")
+        self.assertEqual(helped.returncode, 0)
+        self.assertIn("Example:\n  attribute --model", helped.stdout)
+
+    def test_what_is_wrong_with_files_and_models_is_exit_1_and_one_line(self):
+        model, image, labels = EXAMPLES / "scenes.pt", scenes()[0], EXAMPLES / "labels.txt"
+        text = self.folder / "text.png"
+        text.write_text("no picture")
+        state = self.folder / "state.pt"
+        torch.save({"w": torch.zeros(1)}, state)
+        legacy = self.folder / "legacy.pt"
+        torch.save({"w": torch.zeros(1)}, legacy, _use_new_zipfile_serialization=False)
+        half = self.folder / "half.pt"
+        half.write_bytes(model.read_bytes()[:5000])
+        twice = self.folder / "twice.txt"
+        twice.write_text("crane\ntench\ncrane\n")
+        file_as_folder = self.folder / "file"
+        file_as_folder.touch()
+
+        def fails(*words, model=model, image=image, labels=labels, output=self.folder / "out", more=()):
+            done = attribute("--model", model, "--image", image, "--labels", labels, "--size", "96x96", "--output", output,
+                             *more)
+            self.assertEqual(done.returncode, 1, words)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            for word in words:
+                self.assertIn(word, done.stderr)
+
+        fails("none.pt: there is no such file", model=self.folder / "none.pt")
+        fails("text.png", "not a TorchScript file", model=text)
+        fails("state.pt", "state dict", "torch.jit.trace", model=state)
+        fails("legacy.pt", "state dict", "torch.jit.trace", model=legacy)
+        fails("half.pt", "damaged", model=half)
+        fails("none.png", image=self.folder / "none.png")
+        fails("text.png", image=text)
+        fails("none.txt", labels=self.folder / "none.txt")
+        fails("file", output=file_as_folder)
+        fails("no class 99", "0 to", more=("--target", "99"))
+        fails("no class -1", "0 to", more=("--target", "-1"))
+        fails("no label 'crescnt'", "the nearest are", more=("--target", "crescnt"))
+        fails("ambiguous", "0, 2", labels=twice, more=("--target", "crane"))
+        if not torch.cuda.is_available():
+            fails("no CUDA device", more=("--device", "cuda"))
+        fails("1 channel", more=("--mean", "0.5", "--std", "0.5"))
+
+    def test_another_number_of_labels_is_one_line_of_warning(self):
+        few = self.folder / "few.txt"
+        few.write_text("only\n")
+        done = attribute("--model", EXAMPLES / "scenes.pt", "--image", scenes()[0], "--labels", few, "--size", "96x96",
+                         "--output", self.folder / "out")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("1 labels for", done.stderr)
+
+    def test_paths_with_spaces_and_umlauts(self):
+        folder = self.folder / "ein Ordner für Bilder"
+        folder.mkdir()
+        shutil.copy(EXAMPLES / "scenes.pt", folder / "mein Modell ä.pt")
+        shutil.copy(scenes()[0], folder / "mein Bild ö.png")
+        done = attribute("--model", folder / "mein Modell ä.pt", "--image", folder / "mein Bild ö.png", "--size", "96x96",
+                         "--output", folder / "neu" / "tief")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((folder / "neu" / "tief" / "figure.png").exists())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
