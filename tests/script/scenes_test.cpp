@@ -40,7 +40,7 @@ TEST_CASE("the network names the object, and the vanilla gradient falls on it") 
     const scenes::Scene scene = scenes::draw_scene(first_seed + static_cast<std::uint64_t>(i));
     const Attribution a = vanilla(preprocess(scene.picture));
     right += a.target.item<std::int64_t>() == scene.kind ? 1 : 0;
-    const at::Tensor mask = mask_of(scene), mass = a.values.abs().sum({0, 1});
+    const at::Tensor mask = mask_of(scene), mass = a.values.abs()[0].sum(0);
     const double share = (mass * mask).sum().item<double>() / mass.sum().item<double>();
     const double area = mask.mean().item<double>();
     on_the_object += share >= 2.0 * area ? 1 : 0;
