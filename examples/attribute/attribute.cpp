@@ -10,6 +10,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "../progress_line.hpp"
 #include "methods.hpp"
 #include "options.hpp"
 #include "warning_line.hpp"
@@ -117,7 +118,10 @@ void run(const Options& options) {
   const auto known = methods(model);
   std::vector<sal::ContactSheetCell> sheet{{seen, "input"}};
   nlohmann::json summary;
+  ProgressLine progress(static_cast<long>(options.methods.size()));
+  long done = 0;
   for (const std::string& method : options.methods) {
+    progress.at(done++, method);
     const sal::Attribution attribution = known.at(method)(input, index);
     if (summary.empty()) {
       summary["top"] = nlohmann::json::array();
