@@ -1,10 +1,13 @@
 """The program of the main job against Python: predictions, gradients, the four views, its exit codes and words."""
 
+import contextlib
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 import unittest
+import unittest.mock
 
 import matplotlib
 import numpy
@@ -12,6 +15,7 @@ import torch
 from PIL import Image
 from peers import EXAMPLES, MEAN, SHARED, STD, attribute, needs_shared, photos, scenes
 from torchvision import transforms
+from torchvision.models import vgg16
 
 VIEWS = ("no_activation", "relu_hot", "abs_coolwarm", "abs_grayscale", "overlay")
 SCENES_SIZE = (96, 96)
@@ -45,6 +49,12 @@ def autograd(model_path, image_path, size, dtype, target=None):
     logits = torch.jit.load(model_path).eval().to(dtype)(x)
     target = int(logits.argmax()) if target is None else target
     return logits.detach(), target, torch.autograd.grad(logits[0, target], x)[0]
+
+
+def untrained_vgg16(weights):
+    """torchvision's VGG16 without its weights, which would have to be downloaded."""
+    torch.manual_seed(0)
+    return vgg16(weights=None)
 
 
 def relative(a, b):
@@ -154,6 +164,15 @@ class Attribute(unittest.TestCase):
     def test_bfloat16_and_threads(self):
         self.run_scene("--dtype", "bfloat16", "--threads", 1, "--seed", 7)
         self.assertEqual(self.raw().dtype, torch.bfloat16)
+
+    def test_the_readmes_export_of_vgg16_and_its_walk_through(self):
+        readme = (EXAMPLES.parent.parent / "README.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+        with contextlib.chdir(self.folder), unittest.mock.patch("torchvision.models.vgg16", untrained_vgg16):
+            exec(block, {})
+        self.run_program(self.folder / "vgg16.pt", scenes()[0], self.folder / "imagenet_labels.txt")
+        self.assertEqual(tuple(self.raw().shape), (1, 3, 224, 224))
+        self.check_views()
 
     def test_a_model_of_gray_pictures(self):
         class Gray(torch.nn.Module):

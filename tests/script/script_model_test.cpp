@@ -256,6 +256,19 @@ TEST_CASE("promise 2: eight threads on one model get the bits of one") {
   CHECK(right == 200);
 }
 
+TEST_CASE("promise 4: memory stays flat over a thousand runs") {
+  const auto resident = [] {
+    long pages = 0, unused = 0;
+    std::ifstream("/proc/self/statm") >> unused >> pages;
+    return pages * 4 / 1024;  // MiB
+  };
+  const GradientAttributor vanilla(ScriptModel{network()});
+  for (int i = 0; i < 100; ++i) vanilla(input);
+  const long before = resident();
+  for (int i = 0; i < 1000; ++i) vanilla(input);
+  CHECK(resident() - before <= 2);
+}
+
 TEST_CASE("promise 3: a batch gives what its samples give one by one") {
   const GradientAttributor vanilla(ScriptModel(network(), {.dtype = at::kDouble}));
   const at::Tensor x = normal({5, 3, 6, 6});
