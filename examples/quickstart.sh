@@ -37,7 +37,8 @@ stage "Building the example programs" cmake --build "$build" || stop "The exampl
 say "Explaining $image with $model"
 say
 touch "$build/started"
-"$build/examples/attribute/attribute" "${arguments[@]}" | tee "$build/attribute.txt"
+"$build/examples/attribute/attribute" "${arguments[@]}" >"$build/attribute.txt"
+sed -n '/^target:/,$p' "$build/attribute.txt"
 say
 say "Wrote:"
 find "$output" -type f -newer "$build/started" | sort | sed 's/^/  /'
