@@ -23,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <numbers>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -36,12 +37,14 @@ namespace {
 struct Options {
   std::filesystem::path output;
   std::uint64_t seed = 1;
-  std::int64_t steps = 2000;
+  std::int64_t steps = 2400;
   std::int64_t batch = 64;
   double minutes = 10;
   double learning_rate = 4e-3;
   double weight_decay = 0.05;
   double helper = 0.5;
+  double close_share = 0.25;
+  int close_size = 64;
   int threads = 2;
   std::int64_t test_scenes = 5000;
   std::uint64_t test_seed = 1'000'000;
@@ -49,14 +52,31 @@ struct Options {
 
 // ---- data ----
 
+/// The first and last rows and columns of an object's mask.
+struct Box {
+  int top = scenes::scene_size, bottom = 0, left = scenes::scene_size, right = 0;
+};
+
+Box box_of(const salience::Image& mask) {
+  Box box;
+  for (int y = 0; y < mask.height(); ++y) {
+    for (int x = 0; x < mask.width(); ++x) {
+      if (mask(y, x, 0) == 0) continue;
+      box = {std::min(box.top, y), std::max(box.bottom, y), std::min(box.left, x), std::max(box.right, x)};
+    }
+  }
+  return box;
+}
+
 struct Batch {
   at::Tensor pixels;  // (N,H,W,3) uint8
   at::Tensor kinds;   // (N) int64
+  std::vector<Box> objects;
 };
 
 Batch draw_batch(std::uint64_t first_seed, std::int64_t count) {
   constexpr std::int64_t size = scenes::scene_size;
-  Batch batch{at::empty({count, size, size, 3}, at::kByte), at::empty({count}, at::kLong)};
+  Batch batch{at::empty({count, size, size, 3}, at::kByte), at::empty({count}, at::kLong), {}};
   auto* pixels = batch.pixels.data_ptr<std::uint8_t>();
   auto* kinds = batch.kinds.data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < count; ++i) {
@@ -65,6 +85,7 @@ Batch draw_batch(std::uint64_t first_seed, std::int64_t count) {
     std::memcpy(pixels, drawn.data(), drawn.size());
     pixels += drawn.size();
     kinds[i] = scene.kind;
+    batch.objects.push_back(box_of(scene.mask));
   }
   return batch;
 }
@@ -74,6 +95,23 @@ at::Tensor normalised(const at::Tensor& pixels) {
   const at::Tensor mean = at::tensor({0.485f, 0.456f, 0.406f}).view({1, 3, 1, 1});
   const at::Tensor deviation = at::tensor({0.229f, 0.224f, 0.225f}).view({1, 3, 1, 1});
   return pixels.permute({0, 3, 1, 2}).to(at::kFloat).div_(255).sub_(mean).div_(deviation);
+}
+
+/// A square of `size` pixels out of every picture, at a random place where it shows the whole object.
+at::Tensor cropped(const Batch& batch, int size, std::mt19937_64& random) {
+  const auto offset = [&](int first, int last) {
+    const int low = std::max(0, last + 1 - size);
+    const int high = std::max(low, std::min(first, scenes::scene_size - size));
+    return low + static_cast<int>(random() % static_cast<std::uint64_t>(high - low + 1));
+  };
+  std::vector<at::Tensor> crops;
+  for (std::size_t i = 0; i < batch.objects.size(); ++i) {
+    const Box& box = batch.objects[i];
+    const int top = offset(box.top, box.bottom);
+    const int left = offset(box.left, box.right);
+    crops.push_back(batch.pixels[static_cast<std::int64_t>(i)].narrow(0, top, size).narrow(1, left, size));
+  }
+  return at::stack(crops);
 }
 
 /// Draws the batches in a thread of its own, a few ahead of the training.
@@ -281,23 +319,27 @@ Network train(const Options& options) {
   Network network;
   torch::optim::AdamW optimizer(network->parameters(),
                                 torch::optim::AdamWOptions().weight_decay(options.weight_decay));
+  std::mt19937_64 random(options.seed);
   BatchStream stream(scenes::first_training_seed * (options.seed + 1), options.batch);
   const auto start = std::chrono::steady_clock::now();
   double loss_sum = 0;
   std::int64_t right = 0;
   std::int64_t since = 0;
   for (std::int64_t step = 0; step < options.steps; ++step) {
-    // One cycle: up in the first twentieth, then down a half cosine to zero. A machine that is too slow for
-    // all steps goes through the same cycle in fewer of them.
+    // One cycle: the rate rises while the network sees crops, then falls to zero along a half cosine. A
+    // machine that is too slow for all steps goes through the same cycle in fewer of them.
     const double progress = std::max(static_cast<double>(step) / static_cast<double>(options.steps),
                                      seconds_since(start) / (60 * options.minutes));
     if (progress >= 1) break;
-    const double rate = options.learning_rate *
-                        std::min(progress / 0.05 + 0.02, 0.5 * (1 + std::cos(std::numbers::pi * progress)));
+    const bool close = progress < options.close_share;
+    const double fall = (progress - options.close_share) / (1 - options.close_share);
+    const double rate = options.learning_rate * (close ? 0.02 + 0.98 * progress / options.close_share
+                                                       : 0.5 * (1 + std::cos(std::numbers::pi * fall)));
     static_cast<torch::optim::AdamWOptions&>(optimizer.param_groups().front().options()).lr(rate);
 
     const Batch batch = stream.next();
-    const at::Tensor map = network->map(normalised(batch.pixels));
+    const at::Tensor map =
+        network->map(normalised(close ? cropped(batch, options.close_size, random) : batch.pixels));
     const at::Tensor logits = network->head(map.mean({2, 3}));
     at::Tensor loss = at::cross_entropy_loss(logits, batch.kinds, {}, at::Reduction::Mean, -100, 0.05);
     loss_sum += loss.item<double>();
@@ -371,6 +413,13 @@ Options parse(CLI::App& app, int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate, "at its peak")->capture_default_str();
   app.add_option("--weight-decay", options.weight_decay, "of AdamW")->capture_default_str();
+  app.add_option("--close-share", options.close_share,
+                 "share of the training, from its start, that sees crops round the object")
+      ->check(CLI::Range(0.01, 0.99))
+      ->capture_default_str();
+  app.add_option("--close-size", options.close_size, "pixels of such a crop, high and wide")
+      ->check(CLI::Range(56, scenes::scene_size))
+      ->capture_default_str();
   app.add_option("--helper", options.helper,
                  "weight in the loss of a second head, on the peaks of the last map")
       ->capture_default_str();
