@@ -176,7 +176,7 @@ class Pictures(unittest.TestCase):
                 names.append(f"{array.shape[2]} channels to {mode}")
         self.check(expected, names)
 
-    def test_png_and_bmp(self):
+    def test_png_bmp_and_what_else_stb_reads(self):
         expected, names = [], []
 
         def loads(name, array):
@@ -198,6 +198,13 @@ class Pictures(unittest.TestCase):
             for mode in ("L", "RGB"):
                 image = pillow(random_picture(self.random, height, width, len(mode)))
                 saved(image, f"{mode} {height}.bmp", pixels(image.convert("RGB")))  # stb gives no gray BMP
+                saved(image, f"{mode} {height}.pnm")
+            for channels in (1, 3, 4):
+                image = pillow(random_picture(self.random, height, width, channels))
+                saved(image, f"{channels} {height}.tga")
+                saved(image, f"{channels} {height} packed.tga", compression="tga_rle")
+            image = pillow(random_picture(self.random, height, width, 3)).quantize(64)
+            saved(image, f"{height}.gif", pixels(image.convert("RGBA")))  # stb gives every GIF an alpha channel
             bits = Image.fromarray(self.random.integers(0, 2, (height, width)) > 0)
             saved(bits, f"1 bit {height}.png", pixels(bits.convert("L")))
             saved(bits, f"1 bit {height}.bmp", pixels(bits.convert("RGB")))

@@ -141,7 +141,7 @@ TEST_CASE("load_image says what is wrong with a file") {
   const std::string text = "no picture at all";
   write(path, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   CHECK(complaint(path) ==
-        "is not a PNG, JPEG or BMP picture, or its header is damaged or announces too large a one");
+        "is not a PNG, JPEG, BMP, GIF, TGA, PSD, PNM or PIC picture, or its header is damaged or announces too large a one");
 
   if (geteuid() == 0) {
     MESSAGE("left out: root may read every file");

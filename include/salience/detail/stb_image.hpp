@@ -37,10 +37,7 @@
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_NO_STDIO
-#define STBI_ONLY_BMP
-#define STBI_ONLY_JPEG
-#define STBI_ONLY_PNG
-#define STBI_NO_HDR
+#define STBI_NO_HDR  // floats without a scale of their own: no 8-bit pixels
 #define STBI_NO_LINEAR
 #define STBI_ASSERT(x) assert(x)
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -63,6 +60,7 @@
 #define stbi_is_hdr_from_memory salience_stbi_is_hdr_from_memory
 #define stbi_load_16_from_callbacks salience_stbi_load_16_from_callbacks
 #define stbi_load_16_from_memory salience_stbi_load_16_from_memory
+#define stbi_load_gif_from_memory salience_stbi_load_gif_from_memory
 #define stbi_load_from_callbacks salience_stbi_load_from_callbacks
 #define stbi_load_from_memory salience_stbi_load_from_memory
 #define stbi_set_flip_vertically_on_load salience_stbi_set_flip_vertically_on_load

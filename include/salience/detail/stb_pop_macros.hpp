@@ -152,6 +152,7 @@
 #pragma pop_macro("stbi_load_16_from_callbacks")
 #pragma pop_macro("stbi_load_16_from_memory")
 #pragma pop_macro("stbi_load_from_callbacks")
+#pragma pop_macro("stbi_load_gif_from_memory")
 #pragma pop_macro("stbi_load_from_memory")
 #pragma pop_macro("stbi_set_flip_vertically_on_load")
 #pragma pop_macro("stbi_set_flip_vertically_on_load_thread")

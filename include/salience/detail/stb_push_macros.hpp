@@ -305,6 +305,8 @@
 #undef stbi_load_16_from_memory
 #pragma push_macro("stbi_load_from_callbacks")
 #undef stbi_load_from_callbacks
+#pragma push_macro("stbi_load_gif_from_memory")
+#undef stbi_load_gif_from_memory
 #pragma push_macro("stbi_load_from_memory")
 #undef stbi_load_from_memory
 #pragma push_macro("stbi_set_flip_vertically_on_load")

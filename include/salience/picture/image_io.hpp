@@ -1,4 +1,4 @@
-// load_image and save_image: PNG, JPEG and BMP files, through stb. Opt-in, as it costs a second to compile
+// load_image and save_image: PNG, JPEG, BMP and what else stb reads. Opt-in, as it costs a second to compile
 // and needs stb_image.h and stb_image_write.h (Debian's package libstb-dev).
 #pragma once
 
@@ -82,8 +82,9 @@ inline Image decode(std::span<const std::uint8_t> bytes, std::string_view name, 
   int channels = 0;
   ByteReader header{bytes};
   if (!stb::salience_stbi_info_from_callbacks(&callbacks, &header, &width, &height, &channels)) {
-    throw FileError::at(
-        name, "is not a PNG, JPEG or BMP picture, or its header is damaged or announces too large a one");
+    throw FileError::at(name,
+                        "is not a PNG, JPEG, BMP, GIF, TGA, PSD, PNM or PIC picture, or its header is "
+                        "damaged or announces too large a one");
   }
   if (const std::int64_t pixels = std::int64_t{width} * height; pixels > options.max_pixels) {
     throw FileError::at(name, concat("has ", height, "x", width, " = ", pixels,
@@ -143,9 +144,10 @@ inline void require_encodable(const Image& image, FileFormat format, int jpeg_qu
 
 }  // namespace detail
 
-/// The picture in a PNG, JPEG or BMP file, with the file's number of channels: 1 gray, 2 gray and alpha, 3
-/// RGB, 4 RGBA. PNG and BMP give the values that Pillow gives, JPEG within 3 levels of 255 (the decoders
-/// differ).
+/// The picture in a PNG, JPEG, BMP, GIF (its first frame), TGA, PSD, PNM or PIC file, with the file's number
+/// of channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA. All give the values that Pillow gives, but JPEG,
+/// which is within 3 levels of 255, since the decoders differ. Radiance HDR is not read: its floats have no
+/// scale.
 ///
 /// A palette is expanded to RGB, or RGBA if it has transparent entries; gray of 1, 2 or 4 bits is spread over
 /// 0-255; of 16 bits the high byte is kept; a transparent colour (PNG's tRNS) becomes an alpha channel; CMYK
@@ -159,7 +161,7 @@ inline Image load_image(const std::filesystem::path& path, const LoadOptions& op
   return detail::decode(detail::read_file(path), path.string(), options);
 }
 
-/// The picture in the bytes of a PNG, JPEG or BMP file; everything else as with load_image.
+/// The picture in the bytes of such a file; everything else as with load_image.
 inline Image decode_image(std::span<const std::uint8_t> bytes, const LoadOptions& options = {}) {
   return detail::decode(bytes, "the picture in memory", options);
 }
