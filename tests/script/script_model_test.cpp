@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -155,18 +156,23 @@ TEST_CASE("parameters are shared, not copied; buffers are copied") {
 TEST_CASE("a model that writes into its input, its buffers or its attributes leaves the caller's alone") {
   Module module("Writer");
   module.register_buffer("count", torch::zeros({1}));
+  module.register_attribute("plain", c10::TensorType::get(), torch::zeros({1}));
   module.register_attribute("seen", c10::ListType::ofTensors(), c10::List<at::Tensor>());
   module.define(R"(
     def forward(self, x):
         x.mul_(2.0)
         self.count.add_(1.0)
+        self.plain.add_(1.0)
         self.seen.append(self.count)
         return (x * x).sum([2, 3])
   )");
   const at::Tensor x = input.clone();
+  const ScriptModel placed(module, {.device = at::Device(at::kCPU), .dtype = at::kFloat});
+  (void)GradientAttributor(placed)(x);
   const Attribution a = GradientAttributor(ScriptModel{module})(x);
   CHECK(same(x, input));
   CHECK(module.attr("count").toTensor().item<float>() == 0.0F);
+  CHECK(module.attr("plain").toTensor().item<float>() == 0.0F);
   CHECK(module.attr("seen").toTensorList().empty());
   CHECK(support::distance(a.values.select(0, 0).select(0, a.target[0].item<std::int64_t>()),
                           input.select(0, 0).select(0, a.target[0].item<std::int64_t>()) * 8) < 1e-5);
@@ -227,6 +233,45 @@ TEST_CASE("the gradient on a CUDA device is that of the CPU" * doctest::skip(!at
   const at::Tensor x = input.to(at::kDouble);
   CHECK(GradientAttributor(gpu)(x.cuda()).values.is_cuda());
   CHECK(relative(GradientAttributor(gpu)(x.cuda()).values.cpu(), GradientAttributor(cpu)(x).values) < 1e-8);
+}
+
+TEST_CASE("a model wrapped in inference mode, or of inference tensors, gives gradients outside") {
+  const at::Tensor expected = GradientAttributor(ScriptModel{network()})(input).values;
+  std::optional<ScriptModel> wrapped, of_inference_tensors;
+  const Module module = network();
+  {
+    const c10::InferenceMode mode;
+    wrapped.emplace(module);
+    of_inference_tensors.emplace(network());
+  }
+  CHECK(same(GradientAttributor(*wrapped)(input).values, expected));
+  CHECK(same(GradientAttributor(*of_inference_tensors)(input).values, expected));
+}
+
+TEST_CASE("no gradient of a weight is asked for") {
+  Module module = network();
+  int asked = 0;
+  module.attr("head").toTensor().register_hook([&asked](const at::Tensor&) { ++asked; });
+  (void)GradientAttributor(ScriptModel{module})(input);
+  CHECK(asked == 0);
+}
+
+TEST_CASE(
+    "a sub-module behind an interface is inlined too: every operator shows in the autograd graph, at every "
+    "call") {
+  const Module module = torch::jit::load(std::string(SALIENCE_TEST_DATA_DIR) + "/script/interface.pt");
+  const ScriptModel model(module);
+  for (int call = 0; call < 4; ++call) {
+    const at::Tensor leaf = input.clone().requires_grad_(true);
+    const at::Tensor output = model(leaf).sum();
+    output.backward({}, /*retain_graph=*/true);
+    std::vector<std::string> names;
+    for (auto node = output.grad_fn(); node && !node->next_edges().empty();
+         node = node->next_edge(0).function) {
+      names.push_back(node->name());
+    }
+    CHECK(std::count(names.begin(), names.end(), "ReluBackward0") == 1);
+  }
 }
 
 TEST_CASE("works under no_grad and in inference mode") {
@@ -304,6 +349,8 @@ TEST_CASE("an entry of a tuple, list or dict is chosen by the option output") {
   CHECK(contains(message<ModelError>([&] { ScriptModel{tuple}(input); }), "'0', '1'"));
   const Module sole = with_forward("    return {'out': (x * x).sum([2, 3])}");
   CHECK(same(ScriptModel{sole}(input), expected));
+  const Module empty = with_forward("    return 1, 2");
+  CHECK(contains(message<ModelError>([&] { ScriptModel{empty}(input); }), "holds no tensor"));
   const Module list = with_forward("    return [(x * x).sum([2, 3])]");
   CHECK(same(ScriptModel{list}(input), expected));
   const Module number = with_forward("    return 3");
@@ -339,9 +386,16 @@ TEST_CASE("a forward that does not take one tensor is refused when it is wrapped
   const auto refused = [](const Module& module) { return message<ModelError>([&] { ScriptModel{module}; }); };
   CHECK(contains(refused(with_forward("    return x + mask", "self, x, mask")), "takes 2 inputs (x, mask)"));
   CHECK(refused(with_forward("    return x * s", "self, x, s: float = 2.0")) == "nothing thrown");
-  Module none("None");
+  Module none("Bare");
   none.register_parameter("w", torch::ones({1}), false);
   CHECK(contains(refused(none), "no method 'forward'"));
+  CHECK(contains(refused(with_forward("    return 1", "self")), "takes no input"));
+  CHECK(refused(with_forward("    return 1", "self, x: Optional[Tensor] = None")) == "nothing thrown");
+  const TemporaryFile file("salience_no_forward.pt");  // as torch::save writes a torch::nn module
+  none.save(file.path.string());
+  const std::string text = message<FileError>([&] { ScriptModel::load(file.path); });
+  CHECK(contains(text, file.path.string() + ": the module has no method 'forward'"));
+  CHECK(contains(text, "torch.jit.trace"));
 }
 
 TEST_CASE("load reads what save wrote, also from a path with spaces and umlauts") {
@@ -361,7 +415,7 @@ TEST_CASE("a file that is not TorchScript is refused with a sentence") {
   CHECK(contains(message<FileError>([] { ScriptModel::load("/no/such.pt"); }),
                  "/no/such.pt: there is no such file"));
   CHECK(contains(message<FileError>([] { ScriptModel::load(std::filesystem::temp_directory_path()); }),
-                 "is not a file"));
+                 "is a directory, not a file"));
   CHECK(contains(refused(""), "not a TorchScript file"));
   CHECK(contains(refused("hello"), "torch.jit.trace"));
   CHECK(contains(refused("\x80\x02}q"), "Python pickle (a state dict?)"));

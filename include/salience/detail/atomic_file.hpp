@@ -29,9 +29,8 @@ inline FileError file_error(const std::filesystem::path& path, std::string_view 
                     : file_error(path, concat(what, ": ", std::generic_category().message(error)));
 }
 
-/// The bytes of a regular file. Throws FileError for anything else: a pipe could block for ever, a device
-/// never end.
-inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
+/// Opens a regular file. Throws FileError for anything else: a pipe could block for ever, a device never end.
+inline std::ifstream open_file(const std::filesystem::path& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (status.type() == std::filesystem::file_type::not_found) throw file_error(path, "there is no such file");
@@ -42,8 +41,24 @@ inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   if (!file) throw file_error(path, "cannot be opened", errno);
+  return file;
+}
+
+/// The first bytes of a regular file, at most `count`.
+inline std::string read_head(const std::filesystem::path& path, std::size_t count) {
+  std::ifstream file = open_file(path);
+  std::string head(count, '\0');
+  file.read(head.data(), static_cast<std::streamsize>(count));
+  head.resize(static_cast<std::size_t>(file.gcount()));
+  return head;
+}
+
+/// All bytes of a regular file. Throws FileError if it cannot be read.
+inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
+  std::ifstream file = open_file(path);
   constexpr std::size_t chunk = 1 << 16;
   std::vector<std::uint8_t> bytes;
+  std::error_code error;
   const std::uintmax_t size = std::filesystem::file_size(path, error);
   if (!error) bytes.reserve(static_cast<std::size_t>(size) + chunk);
   while (file) {  // the size is only a hint: files in /proc say 0, and a file may have changed since

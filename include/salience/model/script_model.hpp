@@ -2,24 +2,19 @@
 // <torch/script.h>.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <filesystem>
-#include <fstream>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include <caffe2/serialize/inline_container.h>
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/script.h>
 
+#include <salience/detail/script_file.hpp>
 #include <salience/detail/script_graph.hpp>
+#include <salience/detail/script_view.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 
@@ -28,12 +23,13 @@ namespace salience {
 /// What may be done to a model before it is run.
 enum class Prepare {
   none,  ///< the same operations as the module's own forward: the same bits as Python on the same LibTorch
-  fast,  ///< BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to
-         ///< rounding
+  /// BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to rounding. It
+  /// uses the weights as they are when the module is wrapped: wrap it again after a training step.
+  fast,
 };
 
 struct ScriptModelOptions {
-  std::optional<at::Device> device{};     ///< where to run; default: where the parameters are
+  std::optional<at::Device> device{};     ///< where to run; default: where the module is
   std::optional<at::ScalarType> dtype{};  ///< floating type to run in; default: the parameters' own
   Prepare prepare = Prepare::none;        ///< see Prepare
   std::string output{};  ///< the entry to explain of a dict (its key) or a tuple (its position)
@@ -44,11 +40,11 @@ struct ScriptModelOptions {
 ///     auto model = ScriptModel::load("vgg16.pt");
 ///     at::Tensor logits = model(x);
 ///
-/// It looks at the module as it is when it is wrapped: an evaluation-mode view with the same parameters
-/// (shared, not copied, unless device or dtype change them) and copies of the buffers. The module itself is
-/// never changed: neither its flags, nor its buffers, nor any `.grad`. It runs its own inlined copy of the
-/// forward graph, past LibTorch's profiling executor, so that the first call costs what the hundredth does
-/// and the autograd graph always shows every operator.
+/// It is an evaluation-mode view of the module: the parameters are shared, not copied (unless device, dtype
+/// or preparation change them), everything else is a copy. The module itself is never changed: neither its
+/// flags, nor its buffers, nor any `.grad`. The view runs its own inlined copy of the forward graph, past
+/// LibTorch's profiling executor, so that the first call costs what the hundredth does and the autograd graph
+/// shows every operator.
 ///
 /// Copies share one view. Several threads may call one ScriptModel at once, if the module's own code allows
 /// it (one that assigns to its attributes in evaluation mode does not).
@@ -63,8 +59,12 @@ class ScriptModel {
   /// Throws FileError, with the file's path, if it cannot be read or is not TorchScript; for a state dict or
   /// another Python pickle the message says how to export it.
   static ScriptModel load(const std::filesystem::path& path, ScriptModelOptions options = {}) {
-    detail::require_torchscript(path);
-    return ScriptModel(detail::load_module(path), std::move(options));
+    const torch::jit::Module module = detail::load_module(path);
+    try {
+      return ScriptModel(module, std::move(options));
+    } catch (const ModelError& error) {
+      std::throw_with_nested(detail::file_error(path, error.what()));
+    }
   }
 
   /// The model's output for `input`; differentiable with respect to it if the caller records gradients. With
@@ -77,13 +77,15 @@ class ScriptModel {
 
  private:
   struct View {
-    View(const torch::jit::Module& module, ScriptModelOptions wanted)
-        : options(std::move(wanted)),
-          self(detail::evaluation_view(module, options.device, options.dtype)),
-          graph(detail::forward_graph(self)) {
-      if (options.prepare == Prepare::fast) detail::fold(graph, self);
+    View(const torch::jit::Module& module, ScriptModelOptions wanted) : options(std::move(wanted)) {
+      const c10::InferenceMode no_inference(false);  // an inference tensor can never take part in a gradient
+      self = detail::evaluation_view(module, place());
+      graph = detail::forward_graph(self, place());
+      if (options.prepare == Prepare::fast) channels_last = detail::fold(graph, self);
       code = torch::jit::Code(graph, "forward");
     }
+
+    detail::Placement place() const { return {options.device, options.dtype}; }
 
     at::Tensor run(const at::Tensor& input) const {
       torch::jit::Stack stack{self._ivalue(), converted(input)};
@@ -99,16 +101,14 @@ class ScriptModel {
     }
 
     at::Tensor converted(const at::Tensor& input) const {
-      at::Tensor x = input;
-      if (options.device) x = x.to(*options.device);
-      if (options.dtype) x = x.to(*options.dtype);
-      const bool picture_batch = options.prepare == Prepare::fast && x.dim() == 4;
-      return picture_batch ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+      const at::Tensor x = place()(input);
+      return channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
     }
 
     ScriptModelOptions options;
     torch::jit::Module self;
     std::shared_ptr<torch::jit::Graph> graph;
+    bool channels_last = false;
     torch::jit::Code code;
   };
 
