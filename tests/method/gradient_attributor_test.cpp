@@ -77,6 +77,13 @@ TEST_CASE("a model is a lambda, a function object, something with forward, a poi
   CHECK(same(GradientAttributor(function)(input).values, expected));
 }
 
+TEST_CASE("the primitive takes a model that is a temporary or const") {
+  const at::Tensor expected = GradientAttributor(quadratic)(input).values;
+  CHECK(same(gradient_at_input(quadratic, input).values, expected));
+  CHECK(same(gradient_at_input([](const at::Tensor& x) { return quadratic(x); }, input, ArgMax{}).values,
+             expected));
+}
+
 TEST_CASE("promise 1: the input is untouched, whatever it is and whatever the model does to its argument") {
   const GradientAttributor vanilla([](const at::Tensor& x) { return x.mul_(2.0), quadratic(x); });
   const at::Tensor expected =
@@ -124,6 +131,10 @@ TEST_CASE("promise 1: a parameter's grad and flag are untouched and no gradient 
   vanilla(input);
   CHECK(same(weight.grad(), weight.detach().mul(2.0)));
   CHECK(weight.requires_grad());
+  int asked = 0;
+  weight.register_hook([&asked](const at::Tensor&) { ++asked; });
+  vanilla(input);
+  CHECK(asked == 0);
 }
 
 TEST_CASE("works under no_grad, in inference mode and with an inference tensor") {

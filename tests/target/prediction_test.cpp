@@ -87,7 +87,7 @@ TEST_CASE("labels are lines; carriage returns and empty lines at the end are dro
 TEST_CASE("a file that holds no labels is an error with its path") {
   CHECK(contains(message<FileError>([] { load_labels("/no/such file.txt"); }), "/no/such file.txt: "));
   CHECK(contains(message<FileError>([] { load_labels(std::filesystem::temp_directory_path()); }),
-                 "is a folder"));
+                 "is a directory"));
   const TextFile empty("\n\n");
   CHECK(contains(message<FileError>([&] { load_labels(empty.path); }), "holds no labels"));
   const TextFile binary(std::string("PK\0\1", 4));

@@ -187,6 +187,15 @@ TEST_CASE("a step of the user's own comes first") {
   CHECK(same(negated.values(tensor({1, -2}, {1, 2})), tensor({-1, 2}, {1, 2})));
 }
 
+TEST_CASE("what the user's step returns is checked as well") {
+  const AttributionProcessor wrong(AttributionProcessorOptions{},
+                                   [](const at::Tensor& t) { return t.unsqueeze(0); });
+  CHECK(contains(message<ArgumentError>([&] { wrong.values(normal({2, 3, 4, 5})); }), "(1, 2, 3, 4, 5)"));
+  const AttributionProcessor nothing(AttributionProcessorOptions{},
+                                     [](const at::Tensor&) { return at::Tensor{}; });
+  CHECK(contains(message<ArgumentError>([&] { nothing.values(normal({2, 3})); }), "undefined"));
+}
+
 TEST_CASE("the attribution is not changed and may require a gradient") {
   const at::Tensor x = normal({3, 4, 4}, at::kFloat).requires_grad_(true);
   const at::Tensor before = x.detach().clone();
@@ -204,6 +213,8 @@ TEST_CASE("what is out of range is an error that names the option") {
   CHECK(contains(refused({.percentile = 101}), "percentile"));
   CHECK(contains(refused({.opacity = 1.5}), "opacity"));
   CHECK(contains(refused({.range = ValueRange{1, 0}}), "range"));
+  CHECK(contains(refused({.range = ValueRange{0, infinity}}), "range must be finite"));
+  CHECK(contains(refused({.normalize = false, .range = ValueRange{0, 1}}), "range needs normalize"));
   CHECK(contains(refused({.colormap = "virids"}), "'viridis'"));
   CHECK(refused({}) == "nothing thrown");
 }

@@ -10,7 +10,7 @@
 namespace salience {
 
 /// The result of an attribution method for a batch of N samples. All tensors are detached from the autograd
-/// graph and lie on the input's device.
+/// graph. `values` lies on the input's device, the rest where the model's output does, in its dtype.
 struct Attribution {
   at::Tensor values;  ///< the attribution of each input element: the input's shape and dtype
   at::Tensor target;  ///< (N) int64, the classes that were explained; undefined for a score function

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <type_traits>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -45,8 +46,9 @@ inline void require_scores(const at::Tensor& score, std::int64_t samples) {
   }
   if (!score.requires_grad()) {
     throw ModelError(
-        "the model's output has no gradient: it was computed under no_grad, detached, or from integers "
-        "(a graph from optimize_for_inference has none either)");
+        "the model's output has no gradient: it does not depend on the input, or was computed under no_grad, "
+        "detached, "
+        "or from integers (a graph from optimize_for_inference has none either)");
   }
 }
 
@@ -62,21 +64,22 @@ inline void require_scores(const at::Tensor& score, std::int64_t samples) {
 ///                gradient or not, be a leaf or not, be an inference tensor; it is not changed, also if the
 ///                model writes into its argument. The caller may be under no_grad or in inference mode.
 /// @param target  a TargetSelector, a bare choice (`ClassIndex{5}`), or a callable from output to (N) scores.
-/// @return        `values` has the input's shape, dtype and device. Sample n's gradient is that of sample n's
+/// @return        `values` has the input's shape, dtype and device; the rest is as the model's output is.
+/// Sample n's gradient is that of sample n's
 ///                score, if the model treats the rows of a batch independently.
 /// @throws ArgumentError for an input that is empty or not floating; TargetError for a target that the output
 ///         does not have; ModelError if the output has no gradient, does not depend on the input, or if
 ///         LibTorch lacks a backward operator (1.13 has no bfloat16 one for ReLU6). What the model throws in
 ///         its forward passes through.
 template <class M, class T = TargetSelector<>>
-Attribution gradient_at_input(M& model, const at::Tensor& input, const T& target = T{}) {
-  detail::require_model<M>();
+Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& target = T{}) {
+  detail::require_model<std::remove_cvref_t<M>>();
   detail::require_input(input);
   const detail::RecordGradients recording;
   const at::Tensor leaf = detail::private_leaf(input);
   // The clone lets a model write into its input, which is forbidden on a leaf.
   const at::Tensor output = detail::call(model, leaf.clone());
-  const auto selector = detail::as_target(target);
+  const auto& selector = detail::as_target(target);
   const at::Tensor chosen = selector.choose(output.detach());
   const at::Tensor score = selector.score(output, chosen);
   detail::require_scores(score, input.size(0));
@@ -101,9 +104,9 @@ Attribution gradient_at_input(M& model, const at::Tensor& input, const T& target
 ///     Attribution a = vanilla(x);                // the predicted class
 ///     Attribution b = vanilla(x, ClassIndex{5});
 ///
-/// It holds a copy of the model (a ScriptModel, a module holder and a shared pointer copy cheaply; wrap
-/// anything else in std::ref to share it). Several threads may call it at once if they may call the model at
-/// once, as they may a ScriptModel.
+/// It holds a copy of the model: a ScriptModel, a module holder and a shared pointer copy cheaply, and std::ref
+/// shares any callable. Several threads may call it at once if they may call the model at once, as they may a
+/// ScriptModel.
 template <class M>
 class GradientAttributor {
  public:

@@ -1,14 +1,17 @@
 // Predictions: labels from a text file, softmax, top-k.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <sstream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include <salience/detail/atomic_file.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 
@@ -20,19 +23,16 @@ using Labels = std::vector<std::string>;
 /// Reads one label a line, in the order of the classes; a carriage return at a line's end and empty lines at
 /// the file's end are dropped. Throws FileError if the file cannot be read or holds no label.
 inline Labels load_labels(const std::filesystem::path& path) {
-  if (std::filesystem::is_directory(path))
-    throw FileError::at(path.string(), "is a folder, not a text file of labels");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw FileError::at(path.string(), "cannot read the labels");
+  const std::vector<std::uint8_t> bytes = detail::read_file(path);
+  std::istringstream file(std::string(bytes.begin(), bytes.end()));
   Labels labels;
   for (std::string line; std::getline(file, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.find('\0') != std::string::npos)
-      throw FileError::at(path.string(), "is not a text file of labels");
+    if (line.find('\0') != std::string::npos) throw detail::file_error(path, "is not a text file of labels");
     labels.push_back(std::move(line));
   }
   while (!labels.empty() && labels.back().empty()) labels.pop_back();
-  if (labels.empty()) throw FileError::at(path.string(), "holds no labels");
+  if (labels.empty()) throw detail::file_error(path, "holds no labels");
   return labels;
 }
 

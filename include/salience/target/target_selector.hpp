@@ -1,10 +1,11 @@
 // TargetSelector<Choice, Score>: which class is explained, and which score of it.
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <cstdint>
 #include <string>
-#include <type_traits>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -191,13 +192,13 @@ TargetSelector(Choice, Score) -> TargetSelector<Choice, Score>;
 namespace detail {
 
 /// A user may give a whole target, a bare choice or a bare callable.
+template <Target T>
+const T& as_target(const T& target) {
+  return target;
+}
 template <class T>
-auto as_target(const T& target) {
-  if constexpr (Target<T>) {
-    return target;
-  } else {
-    return TargetSelector(target);
-  }
+TargetSelector<T, Logit> as_target(const T& target) {
+  return TargetSelector<T, Logit>(target);
 }
 
 }  // namespace detail

@@ -228,10 +228,13 @@ class AttributionProcessor {
     if (!(options_.opacity >= 0.0 && options_.opacity <= 1.0)) {
       throw ArgumentError::out_of_range("opacity", options_.opacity, "from 0 to 1");
     }
-    if (options_.range && !(options_.range->minimum <= options_.range->maximum)) {
-      throw ArgumentError::out_of_range(
-          "range", detail::concat("from ", options_.range->minimum, " to ", options_.range->maximum),
-          "ascending");
+    if (options_.range) {
+      const auto [minimum, maximum] = *options_.range;
+      if (!(minimum <= maximum && std::isfinite(maximum - minimum))) {
+        throw ArgumentError::out_of_range("range", detail::concat("from ", minimum, " to ", maximum),
+                                          "finite and ascending");
+      }
+      if (!options_.normalize) throw ArgumentError("range needs normalize: it is what to normalise by");
     }
   }
 
@@ -304,12 +307,12 @@ class AttributionProcessor {
   template <class Visit>
   void for_each_sample(const at::Tensor& attribution, const AttributionProcessorOptions& options,
                        const Visit& visit) const {
-    const bool shown = attribution.defined() && attribution.dim() >= 2 && attribution.dim() <= 4;
-    if (!shown || attribution.numel() == 0 || attribution.is_complex()) {
-      throw ArgumentError::out_of_range("attribution", detail::shape(attribution),
+    const at::Tensor raw = attribution.defined() ? first_(attribution.detach()) : attribution;
+    const bool shown = raw.defined() && raw.dim() >= 2 && raw.dim() <= 4;
+    if (!shown || raw.numel() == 0 || raw.is_complex()) {
+      throw ArgumentError::out_of_range("attribution", detail::shape(raw),
                                         "real and not empty, of shape (N, C, H, W), (C, H, W) or (H, W)");
     }
-    const at::Tensor raw = first_(attribution.detach());
     const at::ScalarType type = raw.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     at::Tensor batch = raw.to(at::kCPU, type).contiguous();
     while (batch.dim() < 4) batch = batch.unsqueeze(0);
