@@ -12,6 +12,7 @@
 // clang-format off
 #include <salience/version.hpp>
 #include <salience/error.hpp>
+#include <salience/file.hpp>
 
 #include <salience/picture/image.hpp>
 #if __has_include(<stb/stb_image.h>) || __has_include(<stb_image.h>)

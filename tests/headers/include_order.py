@@ -13,18 +13,19 @@ import tempfile
 ABOVE = {
     "version": "",
     "error": "version",
-    "detail": "error",
-    "picture": "error detail",
+    "file": "error",
+    "detail": "error file",
+    "picture": "error file detail",
     "input": "error detail picture",
     "model": "error detail",
-    "target": "error detail model",
+    "target": "error file detail model",
     "method": "error detail model target",
     "view": "error detail picture input target method",
     "metric": "error detail picture input model target method view",
-    "script": "error detail model target",
-    "salience": "version error detail picture input model target method view metric script",
+    "script": "error file detail model target",
+    "salience": "version error file detail picture input model target method view metric script",
 }
-PICTURES = {"version", "error", "picture"}  # the layer without LibTorch
+PICTURES = {"version", "error", "file", "picture"}  # the layer without LibTorch
 OPTIONAL = {"salience/version.hpp"}  # salience.hpp need not name them
 
 LIBTORCH = re.compile(r"(torch|ATen|c10|caffe2)/")

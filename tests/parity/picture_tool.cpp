@@ -68,7 +68,7 @@ void run(const Fields& f) {
   if (command == "load") {
     write_image(out, salience::load_image(f.at(1)));
   } else if (command == "decode") {
-    write_image(out, salience::decode_image(salience::detail::read_file(f.at(1))));
+    write_image(out, salience::decode_image(salience::read_file(f.at(1))));
   } else if (command == "save") {
     salience::save_image(out, read_image(f.at(1)));
   } else if (command == "rgb") {

@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
     const at::Tensor input = std::string(argv[1]) == "crop" ? sal::imagenet_crop_preprocessor()(image)
                                                             : sal::imagenet_preprocessor()(image);
     const auto* bytes = static_cast<const char*>(input.data_ptr());
-    sal::detail::write_file_atomically(argv[3], std::string_view(bytes, input.nbytes()));
+    sal::write_file_atomically(argv[3], std::string_view(bytes, input.nbytes()));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

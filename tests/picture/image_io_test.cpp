@@ -141,7 +141,8 @@ TEST_CASE("load_image says what is wrong with a file") {
   const std::string text = "no picture at all";
   write(path, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   CHECK(complaint(path) ==
-        "is not a PNG, JPEG, BMP, GIF, TGA, PSD, PNM or PIC picture, or its header is damaged or announces too large a one");
+        "is not a PNG, JPEG, BMP, GIF, TGA, PSD, PNM or PIC picture, or its header is damaged or announces "
+        "too large a one");
 
   if (geteuid() == 0) {
     MESSAGE("left out: root may read every file");
@@ -324,7 +325,7 @@ TEST_CASE("a reader never meets half a file, though many threads write it") {
 
 TEST_CASE("text is written as it is") {
   const Folder folder;
-  salience::detail::write_file_atomically(folder.path / "t", std::string_view("a\nb"));
-  const std::vector<std::uint8_t> bytes = salience::detail::read_file(folder.path / "t");
+  salience::write_file_atomically(folder.path / "t", std::string_view("a\nb"));
+  const std::vector<std::uint8_t> bytes = salience::read_file(folder.path / "t");
   CHECK(std::string(bytes.begin(), bytes.end()) == "a\nb");
 }

@@ -21,7 +21,7 @@ const std::string golden = std::string(SALIENCE_TEST_DATA_DIR) + "/scene/";
 const std::string data = SALIENCE_EXAMPLE_DATA_DIR;
 
 at::Tensor read(const std::string& name, at::ScalarType dtype, std::vector<std::int64_t> sizes) {
-  const std::vector<std::uint8_t> bytes = salience::detail::read_file(golden + name);
+  const std::vector<std::uint8_t> bytes = salience::read_file(golden + name);
   at::Tensor tensor = salience::detail::empty(sizes, dtype);
   REQUIRE(bytes.size() == tensor.nbytes());
   std::copy(bytes.begin(), bytes.end(), static_cast<std::uint8_t*>(tensor.data_ptr()));

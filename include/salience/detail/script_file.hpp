@@ -8,9 +8,9 @@
 #include <caffe2/serialize/inline_container.h>
 #include <torch/script.h>
 
-#include <salience/detail/atomic_file.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/file.hpp>
 
 namespace salience::detail {
 

@@ -104,9 +104,9 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
 ///     Attribution a = vanilla(x);                // the predicted class
 ///     Attribution b = vanilla(x, ClassIndex{5});
 ///
-/// It holds a copy of the model: a ScriptModel, a module holder and a shared pointer copy cheaply, and std::ref
-/// shares any callable. Several threads may call it at once if they may call the model at once, as they may a
-/// ScriptModel.
+/// It holds a copy of the model: a ScriptModel, a module holder and a shared pointer copy cheaply, and
+/// std::ref shares any callable. Several threads may call it at once if they may call the model at once, as
+/// they may a ScriptModel.
 template <class M>
 class GradientAttributor {
  public:

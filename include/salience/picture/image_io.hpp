@@ -16,9 +16,9 @@
 #include <string_view>
 #include <vector>
 
-#include <salience/detail/atomic_file.hpp>
 #include <salience/detail/stb_image.hpp>
 #include <salience/error.hpp>
+#include <salience/file.hpp>
 #include <salience/picture/image.hpp>
 
 namespace salience {
@@ -158,7 +158,7 @@ inline void require_encodable(const Image& image, FileFormat format, int jpeg_qu
 /// Throws FileError, with the path and one sentence, if the file is missing, not regular, unreadable, not a
 /// picture, cut off or damaged, or has more than `max_pixels` pixels.
 inline Image load_image(const std::filesystem::path& path, const LoadOptions& options = {}) {
-  return detail::decode(detail::read_file(path), path.string(), options);
+  return detail::decode(read_file(path), path.string(), options);
 }
 
 /// The picture in the bytes of such a file; everything else as with load_image.
@@ -219,7 +219,7 @@ inline void save_image(const std::filesystem::path& path, const Image& image,
         path,
         detail::concat("a picture's name must end in .png, .jpg, .jpeg or .bmp, not in '", extension, "'"));
   }
-  detail::write_file_atomically(path, encode_image(image, extension, options));
+  write_file_atomically(path, encode_image(image, extension, options));
 }
 
 }  // namespace salience

@@ -11,9 +11,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/atomic_file.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/file.hpp>
 
 namespace salience {
 
@@ -23,7 +23,7 @@ using Labels = std::vector<std::string>;
 /// Reads one label a line, in the order of the classes; a carriage return at a line's end and empty lines at
 /// the file's end are dropped. Throws FileError if the file cannot be read or holds no label.
 inline Labels load_labels(const std::filesystem::path& path) {
-  const std::vector<std::uint8_t> bytes = detail::read_file(path);
+  const std::vector<std::uint8_t> bytes = read_file(path);
   std::istringstream file(std::string(bytes.begin(), bytes.end()));
   Labels labels;
   for (std::string line; std::getline(file, line);) {

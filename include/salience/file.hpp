@@ -17,7 +17,9 @@
 
 #include <salience/error.hpp>
 
-namespace salience::detail {
+namespace salience {
+
+namespace detail {
 
 inline FileError file_error(const std::filesystem::path& path, std::string_view what) {
   return FileError::at(path.string(), what);
@@ -53,9 +55,11 @@ inline std::string read_head(const std::filesystem::path& path, std::size_t coun
   return head;
 }
 
+}  // namespace detail
+
 /// All bytes of a regular file. Throws FileError if it cannot be read.
 inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
-  std::ifstream file = open_file(path);
+  std::ifstream file = detail::open_file(path);
   constexpr std::size_t chunk = 1 << 16;
   std::vector<std::uint8_t> bytes;
   std::error_code error;
@@ -67,7 +71,7 @@ inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
     file.read(reinterpret_cast<char*>(bytes.data() + done), chunk);
     bytes.resize(done + static_cast<std::size_t>(file.gcount()));
   }
-  if (file.bad()) throw file_error(path, "cannot be read", errno);
+  if (file.bad()) throw detail::file_error(path, "cannot be read", errno);
   return bytes;
 }
 
@@ -82,23 +86,23 @@ inline void write_file_atomically(const std::filesystem::path& path, std::span<c
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (is_directory(status)) throw file_error(path, "cannot be written: it is a directory");
+  if (is_directory(status)) throw detail::file_error(path, "cannot be written: it is a directory");
   if (exists(status) && !is_regular_file(status)) {
-    throw file_error(path, "cannot be written: it is not a regular file");
+    throw detail::file_error(path, "cannot be written: it is not a regular file");
   }
-  if (!path.has_filename()) throw file_error(path, "cannot be written: it has no file name");
+  if (!path.has_filename()) throw detail::file_error(path, "cannot be written: it has no file name");
   error.clear();
   const fs::path target = exists(status) ? fs::canonical(path, error) : path;
-  if (error) throw file_error(path, "cannot be written", error.value());
+  if (error) throw detail::file_error(path, "cannot be written", error.value());
   const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
   if (!is_directory(fs::status(folder, error))) {
-    throw file_error(path, concat("cannot be written: there is no folder ", folder.string()));
+    throw detail::file_error(path, detail::concat("cannot be written: there is no folder ", folder.string()));
   }
 
   // Random bits keep processes apart, the counter the calls of one process.
   static std::atomic<std::uint64_t> calls = 0;
   std::random_device random;
-  const std::string name = concat(".salience-", std::hex, random(), random(), "-", calls++, ".tmp");
+  const std::string name = detail::concat(".salience-", std::hex, random(), random(), "-", calls++, ".tmp");
   const fs::path temporary = folder / name;
   struct Remover {
     const fs::path& path;
@@ -113,9 +117,9 @@ inline void write_file_atomically(const std::filesystem::path& path, std::span<c
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   file.close();
-  if (!file) throw file_error(path, "cannot be written", errno);
+  if (!file) throw detail::file_error(path, "cannot be written", errno);
   fs::rename(temporary, target, error);
-  if (error) throw file_error(path, "cannot be written", error.value());
+  if (error) throw detail::file_error(path, "cannot be written", error.value());
   remover.active = false;
 }
 
@@ -123,4 +127,4 @@ inline void write_file_atomically(const std::filesystem::path& path, std::string
   write_file_atomically(path, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }
 
-}  // namespace salience::detail
+}  // namespace salience
