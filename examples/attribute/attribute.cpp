@@ -4,11 +4,16 @@
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/salience.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "../progress_line.hpp"
 #include "methods.hpp"
@@ -76,7 +81,7 @@ std::vector<View> views() {
 
 void write_tensor(const fs::path& path, const at::Tensor& tensor) {
   const std::vector<char> bytes = torch::jit::pickle_save(tensor.cpu().contiguous());
-  sal::detail::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
+  sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
 }
 
 std::string label_of(std::int64_t index, const sal::Labels& labels) {
@@ -92,9 +97,36 @@ void make_folder(const fs::path& folder) {
   }
 }
 
+nlohmann::json predictions(const at::Tensor& logits, const sal::Labels& labels, std::int64_t top) {
+  auto list = nlohmann::json::array();
+  for (const sal::Prediction& p : sal::top_k(logits, labels, top)) {
+    std::cout << p.label << ' ' << p.probability << '\n';
+    list.push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
+  }
+  return list;
+}
+
+double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>(); }
+
+/// Prints predictions and target, and gives what prediction.json holds.
+nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
+  nlohmann::json summary;
+  summary["top"] = predictions(attribution.logits, labels, top);
+  const auto target = attribution.target.item<std::int64_t>();
+  summary["target"] = target;
+  summary["target_label"] = label_of(target, labels);
+  summary["score"] = number(attribution.score);
+  std::cout << "target: " << label_of(target, labels) << " (class " << target << "), score "
+            << number(attribution.score) << '\n';
+  return summary;
+}
+
 void run(const Options& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
+  ProgressLine progress(1 + static_cast<long>(options.methods.size()));
+  long done = 0;
+  progress.at(done++, "loading");
 
   const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   const std::optional<std::int64_t> index = class_index(options.target, labels);
@@ -116,43 +148,37 @@ void run(const Options& options) {
   sal::save_image(path("input.png"), seen);
 
   const auto known = methods(model);
+  const std::vector<View> article = views();
+  const sal::AttributionProcessor over{
+      {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
   std::vector<sal::ContactSheetCell> sheet{{seen, "input"}};
-  nlohmann::json summary;
-  ProgressLine progress(static_cast<long>(options.methods.size()));
-  long done = 0;
   for (const std::string& method : options.methods) {
     progress.at(done++, method);
     const sal::Attribution attribution = known.at(method)(input, index);
-    if (summary.empty()) {
-      summary["top"] = nlohmann::json::array();
-      for (const sal::Prediction& p : sal::top_k(attribution.logits, labels, options.top)) {
-        std::cout << p.label << ' ' << p.probability << '\n';
-        summary["top"].push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
-      }
-      const auto target = attribution.target.item<std::int64_t>();
-      summary["target"] = target;
-      summary["target_label"] = label_of(target, labels);
-      summary["score"] = attribution.score.to(at::kDouble).item<double>();
-      std::cout << "target: " << label_of(target, labels) << " (class " << target << "), score "
-                << attribution.score.to(at::kDouble).item<double>() << '\n';
-      sal::detail::write_file_atomically(path("prediction.json"), summary.dump(2) + "\n");
+    progress.clear();
+    if (sheet.size() == 1) {
+      const nlohmann::json summary = summary_of(attribution, labels, options.top);
+      // A label that is not UTF-8 gets replacement characters.
+      const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+      sal::write_file_atomically(path("prediction.json"), text + "\n");
     }
-    const at::Tensor values = attribution.values;
-    std::cout << method << ": shape " << sal::detail::shape(values) << ", minimum "
-              << values.min().to(at::kDouble).item<double>() << ", maximum "
-              << values.max().to(at::kDouble).item<double>() << '\n';
+    const at::Tensor& values = attribution.values;
+    std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
+              << ", maximum " << number(values.max()) << '\n';
     write_tensor(path(method + ".pt"), values);
-    for (const View& view : views()) {
-      const sal::Image picture = view.processor(values);
-      sal::save_image(path(method + "_" + view.name + ".png"), picture);
-      sheet.push_back({picture, method + " " + view.name});
-    }
-    const sal::AttributionProcessor over{
-        {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
-    sheet.push_back({over(values, seen), method + " overlay"});
-    sal::save_image(path(method + "_overlay.png"), sheet.back().picture);
+    const auto show = [&](const std::string& view, sal::Image picture) {
+      sal::save_image(path(method + "_" + view + ".png"), picture);
+      std::string caption = options.methods.size() > 1 ? method + " " + view : view;
+      std::replace(caption.begin(), caption.end(), '_', ' ');
+      sheet.push_back({std::move(picture), std::move(caption)});
+    };
+    for (const View& view : article) show(view.name, view.processor(values));
+    show("overlay", over(values, seen));
   }
-  sal::save_image(path("figure.png"), sal::contact_sheet(sheet));
+  constexpr int legible = 224;  // so that captions fit under the pictures of a small network
+  sal::save_image(path("figure.png"),
+                  sal::contact_sheet(sheet, {.cell_height = std::max(legible, seen.height()),
+                                             .cell_width = std::max(legible, seen.width())}));
 }
 
 }  // namespace
@@ -164,7 +190,8 @@ int main(int argc, char** argv) {
   try {
     run(options);
   } catch (const std::exception& error) {
-    std::cerr << "attribute: " << sal::detail::first_cause(error) << '\n';
+    const std::string text = error.what();
+    std::cerr << "attribute: " << text.substr(0, text.find('\n')) << '\n';
     return 1;
   }
   return 0;

@@ -28,7 +28,7 @@ def program(variable):
 def attribute(*arguments):
     """Runs the program of the main job; gives its finished process."""
     command = [program("SALIENCE_ATTRIBUTE"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=300)
 
 
 def photos():

@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import os
 import pathlib
+import pty
 import re
 import shutil
+import subprocess
 import tempfile
 import unittest
 import unittest.mock
@@ -120,6 +123,7 @@ class Attribute(unittest.TestCase):
 
     @needs_shared
     def test_mobilenet_v2_on_the_photos(self):
+        self.assertTrue(photos())
         for photo in photos():
             with self.subTest(image=photo.name):
                 lossless = self.folder / (photo.stem + ".png")  # decoders differ on JPEG
@@ -142,7 +146,7 @@ class Attribute(unittest.TestCase):
             self.assertAlmostEqual(float(probability), entry["probability"], places=4)
         self.assertRegex(lines[3], r"^target: .+ \(class \d+\), score ")
         raw = self.raw()
-        self.assertIn("shape (1, 3, 96, 96)", lines[4])
+        self.assertIn("shape [1, 3, 96, 96]", lines[4])
         self.assertIn(f"minimum {float(raw.min()):.6g}, maximum {float(raw.max()):.6g}", lines[4])
 
     def test_targets(self):
@@ -248,6 +252,24 @@ class Attribute(unittest.TestCase):
         self.assertEqual(done.returncode, 0)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertIn("1 labels for", done.stderr)
+
+    def test_labels_that_are_not_utf8(self):
+        latin = self.folder / "latin.txt"
+        latin.write_bytes("größe\n".encode("latin-1") * 8)
+        self.run_program(EXAMPLES / "scenes.pt", scenes()[0], latin, size=SCENES_SIZE)
+        self.assertIn("gr\ufffd", json.loads((self.folder / "prediction.json").read_text())["target_label"])
+
+    def test_a_progress_bar_on_a_terminal_only(self):
+        scene = ["--model", EXAMPLES / "scenes.pt", "--image", scenes()[0], "--size", "96x96", "--output", self.folder]
+        self.assertEqual(attribute(*scene).stderr, "")
+        ours, theirs = pty.openpty()
+        subprocess.run([os.environ["SALIENCE_ATTRIBUTE"], *map(str, scene)], stderr=theirs, check=True,
+                       stdout=subprocess.DEVNULL)
+        drawn = os.read(ours, 65536).decode()
+        os.close(ours), os.close(theirs)
+        self.assertIn("[" + "." * 30 + "] 0/2 loading", drawn)
+        self.assertIn("[" + "#" * 15 + "." * 15 + "] 1/2 vanilla", drawn)
+        self.assertTrue(drawn.endswith("\r\033[K"), repr(drawn))
 
     def test_paths_with_spaces_and_umlauts(self):
         folder = self.folder / "ein Ordner für Bilder"

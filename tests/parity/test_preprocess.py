@@ -53,6 +53,7 @@ class Preprocess(unittest.TestCase):
 
     @needs_shared
     def test_the_photos(self):
+        self.assertTrue(photos())
         for path in photos():
             # a JPEG's pixels differ between decoders by up to 3 levels: compare from the same pixels
             lossless = self.folder / (path.stem + ".png")
