@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
         [&](benchmark::State& state) { module_gradient(state, module, input, true); });
     benchmark::RunSpecifiedBenchmarks();
   } catch (const std::exception& error) {
-    std::cerr << "backward_pass: " << sal::detail::first_cause(error) << '\n';
+    std::cerr << "backward_pass: " << error.what() << '\n';
     return 1;
   }
 }

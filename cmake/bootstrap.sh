@@ -92,6 +92,7 @@ present() {
     doctest-dev) header doctest/doctest.h ;;
     libcli11-dev) header CLI/CLI.hpp ;;
     nlohmann-json3-dev) header nlohmann/json.hpp ;;
+    libbenchmark-dev) header benchmark/benchmark.h ;;
     libtorch-dev) [[ -n $(debian_torch_dir) ]] ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) program "$1" ;;
