@@ -1,4 +1,4 @@
-// expect: Salience: a target must be a choice such as ClassIndex\{5\}, or a callable
+// expect: Salience: a target must be a choice, ClassIndex
 #include <salience/method/gradient_attributor.hpp>
 
 int main() {

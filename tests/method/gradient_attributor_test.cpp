@@ -29,6 +29,7 @@ struct Quadratic {
 };
 
 const Quadratic quadratic;
+const auto linear_of_one = [](const at::Tensor& x) { return x.sum(0, /*keepdim=*/true); };
 const at::Tensor input = normal({5, 4}, at::kDouble, 1);
 
 }  // namespace
@@ -212,6 +213,17 @@ TEST_CASE("what cannot be explained is an error with a sentence") {
   CHECK(contains(message<TargetError>([&] { vanilla(input, ClassIndex{7}); }), "0 to 2"));
   CHECK(contains(message<TargetError>([&] { vanilla(input, [](const at::Tensor& o) { return o.sum(0); }); }),
                  "one score per sample, (5), got (3)"));
+
+  const GradientAttributor one(linear_of_one);
+  const std::string unbatched = message<TargetError>([&] { one(input[0]); });
+  CHECK(contains(unbatched, "for an input of shape (4) and an output of shape (1)"));
+  CHECK(contains(unbatched, "x.unsqueeze(0)"));
+  const auto blamed = [&](auto target) { return message<TargetError>([&] { vanilla(input, target); }); };
+  CHECK(contains(blamed([](const at::Tensor& o) { return o.detach().select(1, 0); }),
+                 "target's score has no gradient"));
+  CHECK(contains(blamed([](const at::Tensor& o) { return o.select(2, 0); }),
+                 "the target fails on an output of shape (5, 3): "));
+  CHECK_FALSE(contains(blamed([](const at::Tensor& o) { return o.select(2, 0); }), "\n"));
 
   const GradientAttributor detached([](const at::Tensor& x) { return x.detach(); });
   CHECK(contains(message<ModelError>([&] { detached(input); }), "no gradient"));

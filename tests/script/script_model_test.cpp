@@ -342,8 +342,8 @@ TEST_CASE("an entry of a tuple, list or dict is chosen by the option output") {
   const at::Tensor expected = (input * input).sum({2, 3});
   CHECK(same(ScriptModel(dict, {.output = "out"})(input), expected));
   CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'aux', 'out'"));
-  CHECK(
-      contains(message<ModelError>([&] { ScriptModel(dict, {.output = "no"})(input); }), "there is no 'no'"));
+  CHECK(contains(message<ModelError>([&] { ScriptModel(dict, {.output = "no"})(input); }),
+                 "there is no entry 'no'"));
   const Module tuple = with_forward("    return x.sum([2, 3]), (x * x).sum([2, 3])");
   CHECK(same(ScriptModel(tuple, {.output = "1"})(input), expected));
   CHECK(contains(message<ModelError>([&] { ScriptModel{tuple}(input); }), "'0', '1'"));
@@ -373,6 +373,15 @@ TEST_CASE("a model that fails says so in one line, and nests the cause") {
   CHECK(contains(text, "the model fails on an input of shape (2, 2, 6, 6) and type Float: "));
   CHECK(contains(text, "to have 3 channels, but got 2 channels"));
   CHECK_FALSE(contains(text, "\n"));
+  CHECK(contains(message<ModelError>([&] { (void)model(input[0].select(0, 0)); }), "fails on"));
+  CHECK(contains(message<ModelError>([&] { (void)model(input[0].slice(0, 0, 2)); }),
+                 "is the batch dimension missing?"));
+  CHECK(contains(message<ModelError>([&] { (void)model(input.to(at::kDouble)); }),
+                 "the model is of type Float: convert"));
+  if (!at::hasCUDA()) {
+    const auto on_cuda = [] { ScriptModel(network(), {.device = at::Device(at::kCUDA)}); };
+    CHECK(contains(message<ModelError>(on_cuda), "cannot be moved as the options say"));
+  }
   const ScriptModel raising(with_forward("    assert x.sum() == 0.5, 'my words'\n    return x"));
   CHECK(contains(message<ModelError>([&] { (void)raising(input); }), "my words"));
   try {

@@ -132,10 +132,9 @@ inline at::Tensor tensor_output(const c10::IValue& output, const std::string& en
   }
   std::string known;
   for (const std::string& name : names) known += concat(known.empty() ? "'" : ", '", name, "'");
-  throw ModelError(concat("the model returns a ", output.tagKind(), " of tensors ", known,
-                          "; name one with the option "
-                          "'output'",
-                          entry.empty() ? "" : concat(", there is no '", entry, "'")));
+  const std::string missing = entry.empty() ? "" : concat("there is no entry '", entry, "': ");
+  throw ModelError(
+      concat(missing, "the model returns the tensors ", known, "; name one with the option 'output'"));
 }
 
 }  // namespace salience::detail

@@ -188,7 +188,12 @@ class Preprocessor {
                     "Salience: a Preprocessor needs a step from Image to Tensor: ToTensor");
       return value;
     } else {
-      return apply<I + 1>(std::get<I>(steps_)(value));
+      constexpr bool fits = requires { std::get<I>(steps_)(value); };
+      static_assert(
+          fits,
+          "Salience: a step of this Preprocessor cannot take what the step before it gives; Image steps "
+          "such as Resize stand before ToTensor, tensor steps such as Normalize after it");
+      if constexpr (fits) return apply<I + 1>(std::get<I>(steps_)(value));
     }
   }
 

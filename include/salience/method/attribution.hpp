@@ -2,6 +2,8 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
+#include <functional>
 
 #include <ATen/core/Tensor.h>
 
@@ -12,11 +14,27 @@ namespace salience {
 /// The result of an attribution method for a batch of N samples. All tensors are detached from the autograd
 /// graph. `values` lies on the input's device, the rest where the model's output does, in its dtype.
 struct Attribution {
-  at::Tensor values;  ///< the attribution of each input element: the input's shape and dtype
-  at::Tensor target;  ///< (N) int64, the classes that were explained; undefined for a score function
-  at::Tensor score;   ///< (N), the explained score on the clean input
-  at::Tensor logits;  ///< the model's output on the clean input
+  at::Tensor values{};  ///< the attribution of each input element: the input's shape and dtype
+  at::Tensor target{};  ///< (N) int64, the classes that were explained; undefined for a score function
+  at::Tensor score{};   ///< (N), the explained score on the clean input
+  at::Tensor logits{};  ///< the model's output on the clean input
+
+  // Of the methods that average over many evaluations; undefined otherwise. On the CPU.
+  at::Tensor samples{};         ///< (N) int64, how many evaluations each sample's values are the average of
+  at::Tensor standard_error{};  ///< (N) float64, of the average map relative to the map (L2 norms)
+  bool complete = true;  ///< false if a progress callback stopped the work: the values are of what was done
 };
+
+/// How far a long method is.
+struct Progress {
+  std::int64_t done;   ///< evaluations
+  std::int64_t total;  ///< at most this many
+  double error;        ///< the method's own estimate, as it would report it now; negative if it has none yet
+};
+
+/// Called after each evaluation, on the caller's thread. Returning false ends the work: the method then
+/// returns what it has, marked as not `complete`.
+using ProgressCallback = std::function<bool(const Progress&)>;
 
 /// Any attribution method: called with an input and a target it gives an Attribution. Methods that wrap a
 /// method ask for no more than this.

@@ -39,16 +39,37 @@ inline at::Tensor private_leaf(const at::Tensor& input) {
   return (input.is_inference() ? input.clone() : input.detach()).requires_grad_(true);
 }
 
-inline void require_scores(const at::Tensor& score, std::int64_t samples) {
+/// The target's choice and scores for a model's output; what LibTorch throws in a target becomes a
+/// TargetError.
+template <Target T>
+std::pair<at::Tensor, at::Tensor> choose_and_score(const T& target, const at::Tensor& output,
+                                                   const at::Tensor& input) {
+  const auto samples = input.size(0);
+  at::Tensor chosen, score;
+  try {
+    chosen = target.choose(output.detach());
+    score = target.score(output, chosen);
+  } catch (const c10::Error& error) {
+    std::throw_with_nested(TargetError(
+        concat("the target fails on an output of shape ", shape(output), ": ", first_cause(error))));
+  }
   if (!score.defined() || score.numel() != samples) {
     throw TargetError(concat("the target must give one score per sample, (", samples, "), got ", shape(score),
-                             "; is the model's first output dimension the batch?"));
+                             " for an input of shape ", shape(input), " and an output of shape ",
+                             shape(output),
+                             "; the first dimension of both must be the batch (x.unsqueeze(0) adds one)"));
   }
-  if (!score.requires_grad()) {
+  return {chosen, score};
+}
+
+inline void require_gradient(const at::Tensor& output, const at::Tensor& score) {
+  if (score.requires_grad()) return;
+  if (output.requires_grad()) {
+    throw TargetError("the target's score has no gradient: it is constant, detached, or made of integers");
+  } else {
     throw ModelError(
         "the model's output has no gradient: it does not depend on the input, or was computed under no_grad, "
-        "detached, "
-        "or from integers (a graph from optimize_for_inference has none either)");
+        "detached, or from integers (a graph from optimize_for_inference has none either)");
   }
 }
 
@@ -65,12 +86,12 @@ inline void require_scores(const at::Tensor& score, std::int64_t samples) {
 ///                model writes into its argument. The caller may be under no_grad or in inference mode.
 /// @param target  a TargetSelector, a bare choice (`ClassIndex{5}`), or a callable from output to (N) scores.
 /// @return        `values` has the input's shape, dtype and device; the rest is as the model's output is.
-/// Sample n's gradient is that of sample n's
-///                score, if the model treats the rows of a batch independently.
+///                Sample n's gradient is that of sample n's score, if the model treats the rows of a batch
+///                independently.
 /// @throws ArgumentError for an input that is empty or not floating; TargetError for a target that the output
-///         does not have; ModelError if the output has no gradient, does not depend on the input, or if
-///         LibTorch lacks a backward operator (1.13 has no bfloat16 one for ReLU6). What the model throws in
-///         its forward passes through.
+///         does not have or that fails or has no gradient; ModelError if the output has no gradient, does not
+///         depend on the input, or if LibTorch lacks a backward operator (1.13 has no bfloat16 one for
+///         ReLU6). What the model throws in its forward passes through.
 template <class M, class T = TargetSelector<>>
 Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& target = T{}) {
   detail::require_model<std::remove_cvref_t<M>>();
@@ -80,9 +101,8 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
   // The clone lets a model write into its input, which is forbidden on a leaf.
   const at::Tensor output = detail::call(model, leaf.clone());
   const auto& selector = detail::as_target(target);
-  const at::Tensor chosen = selector.choose(output.detach());
-  const at::Tensor score = selector.score(output, chosen);
-  detail::require_scores(score, input.size(0));
+  const auto [chosen, score] = detail::choose_and_score(selector, output, input);
+  detail::require_gradient(output, score);
 
   try {
     score.sum().backward({}, /*retain_graph=*/false, /*create_graph=*/false, at::TensorList(&leaf, 1));
@@ -115,6 +135,18 @@ class GradientAttributor {
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return gradient_at_input(model_, input, target);
+  }
+
+  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  template <class T = TargetSelector<>>
+  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+    detail::require_input(input);
+    const c10::InferenceMode no_inference(false);
+    const c10::NoGradGuard no_grad;
+    const at::Tensor output = detail::call(model_, input.detach().clone());
+    const auto& selector = detail::as_target(target);
+    const auto [chosen, score] = detail::choose_and_score(selector, output, input);
+    return {.target = chosen, .score = score.reshape({-1}), .logits = output};
   }
 
  private:

@@ -50,8 +50,8 @@ struct ScriptModelOptions {
 /// it (one that assigns to its attributes in evaluation mode does not).
 class ScriptModel {
  public:
-  /// Wraps `module`. Throws ModelError if its forward does not take one tensor, ArgumentError for a dtype
-  /// that is not floating.
+  /// Wraps `module`. Throws ModelError if its forward does not take one tensor or the device is not there,
+  /// ArgumentError for a dtype that is not floating.
   explicit ScriptModel(const torch::jit::Module& module, ScriptModelOptions options = {})
       : view_(std::make_shared<const View>(module, std::move(options))) {}
 
@@ -79,10 +79,27 @@ class ScriptModel {
   struct View {
     View(const torch::jit::Module& module, ScriptModelOptions wanted) : options(std::move(wanted)) {
       const c10::InferenceMode no_inference(false);  // an inference tensor can never take part in a gradient
-      self = detail::evaluation_view(module, place());
-      graph = detail::forward_graph(self, place());
+      try {
+        self = detail::evaluation_view(module, place());
+        graph = detail::forward_graph(self, place());
+      } catch (const c10::Error& error) {
+        std::throw_with_nested(ModelError(
+            detail::concat("the model cannot be moved as the options say: ", detail::first_cause(error))));
+      }
       if (options.prepare == Prepare::fast) channels_last = detail::fold(graph, self);
       code = torch::jit::Code(graph, "forward");
+    }
+
+    /// What most often is wrong with an input.
+    std::string hint(const at::Tensor& input) const {
+      if (input.dim() == 3) return "; is the batch dimension missing? x.unsqueeze(0) adds it";
+      for (const at::Tensor& parameter : self.parameters()) {
+        if (!parameter.is_floating_point() || options.dtype || parameter.scalar_type() == input.scalar_type())
+          continue;
+        return detail::concat("; the model is of type ", parameter.scalar_type(),
+                              ": convert the input, or load the model with the option dtype");
+      }
+      return "";
     }
 
     detail::Placement place() const { return {options.device, options.dtype}; }
@@ -93,9 +110,9 @@ class ScriptModel {
         self.get_method("forward").function().getSchema().checkAndNormalizeInputs(stack, {});
         torch::jit::InterpreterState(code).run(stack);
       } catch (const std::exception& error) {
-        std::throw_with_nested(
-            ModelError(detail::concat("the model fails on an input of shape ", detail::shape(input),
-                                      " and type ", input.scalar_type(), ": ", detail::first_cause(error))));
+        std::throw_with_nested(ModelError(
+            detail::concat("the model fails on an input of shape ", detail::shape(input), " and type ",
+                           input.scalar_type(), ": ", detail::first_cause(error), hint(input))));
       }
       return detail::tensor_output(stack.back(), options.output);
     }

@@ -153,10 +153,10 @@ concept ScoreFunction = requires(const F& function, const at::Tensor& output) {
 ///     TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  // segmentation
 template <class Choice = ArgMax, class Score = Logit>
 class TargetSelector {
-  static_assert(TargetChoice<Choice>,
-                "Salience: a target must be a choice such as ClassIndex{5}, or a callable from the model's "
-                "output to one "
-                "score per sample");
+  static_assert(
+      TargetChoice<Choice>,
+      "Salience: a target must be a choice, ClassIndex{5}, ClassName{name, labels} or PerSample{{1, 2}}, a "
+      "TargetSelector{choice, score}, or a callable from const at::Tensor& to one score per sample");
 
  public:
   explicit TargetSelector(Choice choice = {}, Score score = {})

@@ -43,7 +43,9 @@ struct ValueRange {
   double maximum;
 };
 
-/// The steps are taken in this order. The defaults follow the article's pipeline.
+/// The steps are taken in this order, which is also that of designated initialisers; the outer braces are the
+/// processor's: `AttributionProcessor view{{.activation = Activation::abs, .skew = 0.5}};`. The defaults
+/// follow the article's pipeline.
 struct AttributionProcessorOptions {
   Activation activation = Activation::none;
   /// Below 100: values whose magnitude is above this percentile of all magnitudes (linearly interpolated, as
