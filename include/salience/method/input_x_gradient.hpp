@@ -1,0 +1,41 @@
+// InputXGradient: the gradient times the input.
+#pragma once
+
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/method/attribution.hpp>
+#include <salience/method/gradient_attributor.hpp>
+
+namespace salience {
+
+/// Input x Gradient (Shrikumar et al.: "Not Just a Black Box", 2016): \f$ x_i \, \partial s_c(x) / \partial
+/// x_i \f$, the first-order share of each input element in the score. In a network of ReLUs without biases
+/// the values sum to the score. Arguments, results and errors are those of GradientAttributor.
+///
+///     InputXGradient method{model};
+///     Attribution a = method(x, ClassIndex{5});
+template <class M>
+class InputXGradient {
+ public:
+  explicit InputXGradient(M model) : gradient_(std::move(model)) {}
+
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    Attribution attribution = gradient_(input, target);
+    attribution.values = attribution.values.mul(input.detach());
+    return attribution;
+  }
+
+  /// The prediction without a gradient: see GradientAttributor::predict.
+  template <class T = TargetSelector<>>
+  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+    return gradient_.predict(input, target);
+  }
+
+ private:
+  GradientAttributor<M> gradient_;
+};
+
+}  // namespace salience
