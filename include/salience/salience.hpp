@@ -36,5 +36,7 @@
 
 #include <salience/method/attribution.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/input_x_gradient.hpp>
+#include <salience/method/smooth_grad.hpp>
 
 #include <salience/view/attribution_processor.hpp>

@@ -1,0 +1,218 @@
+// SmoothGrad: the mean, mean square or variance of an attribution over noisy copies of the input.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <salience/detail/noise.hpp>
+#include <salience/detail/streaming.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/gradient_attributor.hpp>
+
+namespace salience {
+
+/// What is kept of the noisy attributions A_1 ... A_n.
+enum class SmoothGradType {
+  smoothgrad,     ///< their mean (Smilkov et al. 2017)
+  smoothgrad_sq,  ///< the mean of their squares (Hooker et al. 2019)
+  vargrad,        ///< their variance, divided by n (Adebayo et al. 2018)
+};
+
+/// What the noise level is a fraction of.
+enum class NoiseScale {
+  range,     ///< each sample's own largest minus smallest value
+  absolute,  ///< nothing: it is the standard deviation itself
+};
+
+struct SmoothGradOptions {
+  std::int64_t samples = 50;  ///< noisy copies of each sample, at most; the paper's choice
+  double noise_level =
+      0.15;  ///< standard deviation of the noise, see noise_scale; the paper finds 0.1 to 0.2 good
+  NoiseScale noise_scale = NoiseScale::range;
+  SmoothGradType type = SmoothGradType::smoothgrad;
+  std::uint64_t seed = 0;  ///< the same seed gives the same noise, bit for bit
+  /// Above 0: a sample stops early, after 10 copies or more, once the standard error of its mean map relative
+  /// to the map (both as L2 norms) is at most this.
+  double tolerance = 0.0;
+  std::int64_t chunk = 0;       ///< noisy copies evaluated at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};  ///< told after each evaluation; false stops and gives what there is
+};
+
+/// SmoothGrad (Smilkov et al.: "SmoothGrad: removing noise by adding noise", 2017) around any attributor A:
+/// \f$ \frac1n \sum_{k=1}^n A(x + \sigma \varepsilon_k) \f$, \f$ \varepsilon_k \sim N(0, I) \f$, or the mean
+/// square or the variance of the same.
+///
+///     SmoothGrad smooth{GradientAttributor{model}, {.samples = 50, .noise_level = 0.15, .seed = 7}};
+///     Attribution a = smooth(x);  // a.samples, a.standard_error
+///
+/// The target is chosen once, on the clean input. The k-th copy of every sample of a batch gets the same
+/// noise, whatever the chunk, the batch and the number of threads. Sums are kept in float32, in float64 for
+/// float64; memory does not grow with the number of copies. Besides the values the result has, per sample,
+/// `samples`: how many copies were taken, and `standard_error`: that of the mean map, relative (L2), NaN
+/// after a single copy. Throws ArgumentError for an option out of range, and what A throws.
+template <class A>
+class SmoothGrad {
+ public:
+  explicit SmoothGrad(A attributor, SmoothGradOptions options = {})
+      : attributor_(std::move(attributor)), options_(std::move(options)) {
+    static_assert(Attributor<A>,
+                  "Salience: SmoothGrad wraps an attributor, callable with an input and a target to give an "
+                  "Attribution");
+    if (options_.samples < 1) throw ArgumentError::out_of_range("samples", options_.samples, "at least 1");
+    if (!(options_.noise_level >= 0.0 && std::isfinite(options_.noise_level))) {
+      throw ArgumentError::out_of_range("noise_level", options_.noise_level, "a number of at least 0");
+    }
+    if (!(options_.tolerance >= 0.0))
+      throw ArgumentError::out_of_range("tolerance", options_.tolerance, "at least 0");
+    if (options_.chunk < 0) throw ArgumentError::out_of_range("chunk", options_.chunk, "at least 0");
+  }
+
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    detail::require_input(input);
+    const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
+    const auto& selector = detail::as_target(target);
+    Attribution result = predict(input, selector);
+    const at::Tensor clean = detail::widened(input.detach());
+    std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
+    result.complete = draw(clean, input.scalar_type(), selector, result.target, moments);
+    collect(moments, input, result);
+    return result;
+  }
+
+  /// The prediction without its attribution, by the wrapped attributor.
+  template <class T = TargetSelector<>>
+  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+    if constexpr (requires { attributor_.predict(input, target); }) {
+      return attributor_.predict(input, target);
+    } else {
+      Attribution whole = attributor_(input, target);
+      whole.values.reset();
+      return whole;
+    }
+  }
+
+ private:
+  static constexpr std::int64_t fewest_to_stop = 10;
+
+  /// Welford's one-pass mean and sum of squared deviations of one sample's attributions.
+  struct Moments {
+    std::int64_t count = 0;
+    at::Tensor mean, deviations, squares;
+    bool finished = false;
+
+    void add(const at::Tensor& value, bool keep_squares) {
+      if (++count == 1) {
+        mean = value.clone();
+        deviations = value.mul(0.0);
+        if (keep_squares) squares = value.square();
+        return;
+      }
+      const at::Tensor delta = value.sub(mean);
+      mean.add_(delta, 1.0 / static_cast<double>(count));
+      deviations.addcmul_(delta, value.sub(mean));
+      if (keep_squares) squares.addcmul_(value, value);
+    }
+
+    /// The L2 norm of the mean's standard error over that of the mean.
+    double standard_error() const {
+      const auto n = static_cast<double>(count);
+      const double variance =
+          deviations.sum(at::kDouble).template item<double>() / (n - 1.0);  // NaN for n = 1
+      return std::sqrt(variance / n) / mean.to(at::kDouble).norm().template item<double>();
+    }
+  };
+
+  bool draw(const at::Tensor& clean, at::ScalarType dtype, const auto& selector, const at::Tensor& chosen,
+            std::vector<Moments>& moments) const {
+    const auto batch = clean.size(0);
+    std::vector<double> deviation;
+    for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
+    const std::int64_t chunk = options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(clean);
+
+    at::Tensor noise;  // of one draw, shared by the batch
+    std::int64_t noise_draw = -1;
+    const auto point = [&](const detail::Row& row) {
+      if (row.step != std::exchange(noise_draw, row.step)) {
+        noise = detail::normal_noise(clean[0].numel(), options_.seed, static_cast<std::uint64_t>(row.step))
+                    .view(clean[0].sizes())
+                    .to(clean.device(), clean.scalar_type());
+      }
+      const auto n = static_cast<std::size_t>(row.sample);
+      return clean[row.sample].add(noise, deviation[n]).to(dtype);
+    };
+    const auto evaluate = [&](const at::Tensor& points, const at::Tensor& samples) {
+      const at::Tensor classes = chosen.defined() ? chosen.index_select(0, samples) : chosen;
+      return detail::widened(attributor_(points, detail::FixedTarget{selector, classes}).values);
+    };
+    const std::int64_t total = batch * options_.samples;
+    std::int64_t done = 0;
+    const auto take = [&](const detail::Row& row, const at::Tensor& values, std::int64_t i) {
+      Moments& sample = moments[static_cast<std::size_t>(row.sample)];
+      ++done;
+      if (sample.finished) return true;  // drawn in the chunk in which the sample became good enough
+      sample.add(values[i], options_.type == SmoothGradType::smoothgrad_sq);
+      double error = -1.0;
+      if (options_.tolerance > 0.0 && sample.count >= fewest_to_stop) {
+        error = sample.standard_error();
+        sample.finished = error <= options_.tolerance;
+      }
+      return !options_.progress || options_.progress({.done = done, .total = total, .error = error});
+    };
+
+    // As many draws at a time as fill a chunk, so that a sample that is good enough is left out of the next
+    // ones.
+    const std::int64_t draws = std::max<std::int64_t>(1, chunk / batch);
+    for (std::int64_t first = 0; first < options_.samples; first += draws) {
+      std::vector<detail::Row> rows;
+      for (std::int64_t k = first; k < std::min(first + draws, options_.samples); ++k) {
+        for (std::int64_t n = 0; n < batch; ++n) {
+          if (!moments[static_cast<std::size_t>(n)].finished) rows.push_back({.sample = n, .step = k});
+        }
+      }
+      if (rows.empty()) break;
+      if (!detail::stream(rows, chunk, point, evaluate, take)) return false;
+    }
+    return true;
+  }
+
+  double standard_deviation(const at::Tensor& sample) const {
+    if (options_.noise_scale == NoiseScale::absolute) return options_.noise_level;
+    return options_.noise_level * sample.max().sub(sample.min()).to(at::kDouble).template item<double>();
+  }
+
+  void collect(const std::vector<Moments>& moments, const at::Tensor& input, Attribution& result) const {
+    std::vector<std::int64_t> counts;
+    std::vector<double> errors;
+    for (std::size_t n = 0; n < moments.size(); ++n) {
+      const Moments& sample = moments[n];
+      counts.push_back(sample.count);
+      errors.push_back(sample.count > 0 ? sample.standard_error() : NAN);
+      if (sample.count == 0) continue;
+      at::Tensor map = sample.mean;
+      const double share = 1.0 / static_cast<double>(sample.count);
+      if (options_.type == SmoothGradType::smoothgrad_sq) map = sample.squares.mul(share);
+      if (options_.type == SmoothGradType::vargrad) map = sample.deviations.mul(share);
+      if (!result.values.defined()) {
+        std::vector<std::int64_t> sizes = map.sizes().vec();
+        sizes.insert(sizes.begin(), static_cast<std::int64_t>(moments.size()));
+        result.values = map.new_zeros(sizes, input.scalar_type());
+      }
+      result.values[static_cast<std::int64_t>(n)].copy_(map);
+    }
+    result.samples = detail::vector_tensor<std::int64_t>(counts);
+    result.standard_error = detail::vector_tensor<double>(errors);
+  }
+
+  A attributor_;
+  SmoothGradOptions options_;
+};
+
+}  // namespace salience
