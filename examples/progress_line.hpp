@@ -11,18 +11,18 @@
 /// terminal.
 class ProgressLine {
  public:
-  explicit ProgressLine(long total) : total_(std::max(total, 1L)), shown_(isatty(STDERR_FILENO) == 1) {}
+  ProgressLine() : shown_(isatty(STDERR_FILENO) == 1) {}
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
   ~ProgressLine() { clear(); }
 
   /// `done` of the total; `what` is under way.
-  void at(long done, const std::string& what) const {
+  void at(long done, long total, const std::string& what) const {
     if (!shown_) return;
     constexpr long width = 30;
-    const auto filled = static_cast<std::size_t>(std::clamp(width * done / total_, 0L, width));
+    const auto filled = static_cast<std::size_t>(std::clamp(width * done / std::max(total, 1L), 0L, width));
     const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-    std::fprintf(stderr, "\r\033[K[%s] %ld/%ld %s", bar.c_str(), done, total_, what.c_str());
+    std::fprintf(stderr, "\r\033[K[%s] %ld/%ld %s", bar.c_str(), done, total, what.c_str());
     std::fflush(stderr);
   }
 
@@ -32,6 +32,5 @@ class ProgressLine {
   }
 
  private:
-  long total_;
   bool shown_;
 };

@@ -34,6 +34,9 @@ logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF 
 }
 stage "Building the example programs" cmake --build "$build" || stop "The example programs do not build."
 
+if (($# == 1)); then
+  say "The shipped network knows eight drawn shapes and nothing else: give a MODEL for photographs."
+fi
 say "Explaining $image with $model"
 say
 touch "$build/started"

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <iostream>
 #include <map>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -44,8 +46,12 @@ std::optional<std::int64_t> class_index(const std::string& target, const sal::La
   const char* end = target.data() + target.size();
   const auto [rest, error] = std::from_chars(target.data(), end, index);
   if (error == std::errc{} && rest == end) return index;
+  if (labels.empty())
+    throw sal::TargetError("the label '" + target + "' needs --labels; or give the class's index");
   return sal::find_label(target, labels);
 }
+
+double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>(); }
 
 using Method = std::function<sal::Attribution(const at::Tensor&, const std::optional<std::int64_t>&)>;
 
@@ -57,8 +63,33 @@ Method with_target(A attributor) {
 }
 
 /// Every name of method_names().
-std::map<std::string, Method> methods(const sal::ScriptModel& model) {
-  return {{"vanilla", with_target(sal::GradientAttributor(model))}};
+std::map<std::string, Method> methods(const sal::ScriptModel& model, const Options& options,
+                                      const sal::ProgressCallback& progress) {
+  const sal::GradientAttributor vanilla(model);
+  const auto smooth = [&](sal::SmoothGradType type) {
+    return with_target(sal::SmoothGrad(vanilla, {.samples = options.samples,
+                                                 .noise_level = options.noise,
+                                                 .type = type,
+                                                 .seed = options.seed,
+                                                 .tolerance = options.tolerance,
+                                                 .chunk = options.chunk,
+                                                 .progress = progress}));
+  };
+  return {
+      {"vanilla", with_target(vanilla)},
+      {"input_x_gradient", with_target(sal::InputXGradient(model))},
+      {"smooth_grad", smooth(sal::SmoothGradType::smoothgrad)},
+      {"smooth_grad_sq", smooth(sal::SmoothGradType::smoothgrad_sq)},
+      {"var_grad", smooth(sal::SmoothGradType::vargrad)},
+  };
+}
+
+/// The figures of one method, as they apply to it.
+nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
+  nlohmann::json figures{{"seconds", seconds}};
+  if (attribution.samples.defined()) figures["samples"] = attribution.samples.item<std::int64_t>();
+  if (attribution.standard_error.defined()) figures["standard_error"] = number(attribution.standard_error);
+  return figures;
 }
 
 struct View {
@@ -106,8 +137,6 @@ nlohmann::json predictions(const at::Tensor& logits, const sal::Labels& labels, 
   return list;
 }
 
-double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>(); }
-
 /// Prints predictions and target, and gives what prediction.json holds.
 nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
   nlohmann::json summary;
@@ -116,17 +145,17 @@ nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels
   summary["target"] = target;
   summary["target_label"] = label_of(target, labels);
   summary["score"] = number(attribution.score);
-  std::cout << "target: " << label_of(target, labels) << " (class " << target << "), score "
-            << number(attribution.score) << '\n';
+  std::cout << "target: ";
+  if (!labels.empty()) std::cout << label_of(target, labels) << ", ";
+  std::cout << "class " << target << ", score " << number(attribution.score) << '\n';
   return summary;
 }
 
 void run(const Options& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
-  ProgressLine progress(1 + static_cast<long>(options.methods.size()));
-  long done = 0;
-  progress.at(done++, "loading");
+  const ProgressLine progress;
+  progress.at(0, 1, "loading");
 
   const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   const std::optional<std::int64_t> index = class_index(options.target, labels);
@@ -147,21 +176,25 @@ void run(const Options& options) {
   const auto path = [&folder](const std::string& name) { return folder / name; };
   sal::save_image(path("input.png"), seen);
 
-  const auto known = methods(model);
+  std::string under_way;
+  const auto known = methods(model, options, [&](const sal::Progress& p) {
+    progress.at(p.done, p.total, under_way);
+    return true;
+  });
   const std::vector<View> article = views();
   const sal::AttributionProcessor over{
       {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
   std::vector<sal::ContactSheetCell> sheet{{seen, "input"}};
+  nlohmann::json summary;
   for (const std::string& method : options.methods) {
-    progress.at(done++, method);
+    under_way = method;
+    progress.at(0, 1, under_way);
+    const auto start = std::chrono::steady_clock::now();
     const sal::Attribution attribution = known.at(method)(input, index);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     progress.clear();
-    if (sheet.size() == 1) {
-      const nlohmann::json summary = summary_of(attribution, labels, options.top);
-      // A label that is not UTF-8 gets replacement characters.
-      const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
-      sal::write_file_atomically(path("prediction.json"), text + "\n");
-    }
+    if (summary.empty()) summary = summary_of(attribution, labels, options.top);
+    summary["methods"][method] = figures_of(attribution, seconds.count());
     const at::Tensor& values = attribution.values;
     std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
               << ", maximum " << number(values.max()) << '\n';
@@ -175,6 +208,9 @@ void run(const Options& options) {
     for (const View& view : article) show(view.name, view.processor(values));
     show("overlay", over(values, seen));
   }
+  // A label that is not UTF-8 gets replacement characters.
+  const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  sal::write_file_atomically(path("prediction.json"), text + "\n");
   constexpr int legible = 224;  // so that captions fit under the pictures of a small network
   sal::save_image(path("figure.png"),
                   sal::contact_sheet(sheet, {.cell_height = std::max(legible, seen.height()),
@@ -189,6 +225,10 @@ int main(int argc, char** argv) {
   if (const int status = parse(argc, argv, options); status >= 0) return status;
   try {
     run(options);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "attribute: not enough memory for an input of " << options.height << 'x' << options.width
+              << '\n';
+    return 1;
   } catch (const std::exception& error) {
     const std::string text = error.what();
     std::cerr << "attribute: " << text.substr(0, text.find('\n')) << '\n';

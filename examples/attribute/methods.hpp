@@ -5,4 +5,6 @@
 #include <vector>
 
 /// The names that --method takes.
-inline std::vector<std::string> method_names() { return {"vanilla"}; }
+inline std::vector<std::string> method_names() {
+  return {"vanilla", "input_x_gradient", "smooth_grad", "smooth_grad_sq", "var_grad"};
+}

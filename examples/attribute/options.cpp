@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <iostream>
 
 #include "methods.hpp"
 
@@ -54,6 +55,15 @@ int parse(int argc, char** argv, Options& options) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--threads", options.threads, "threads of LibTorch; 0: its own choice")
       ->check(CLI::Range(0, 4096));
+  app.add_option("--samples", options.samples, "noisy copies of the smooth_grad methods, at most")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--noise", options.noise, "their noise, as a fraction of the input's range")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--tolerance", options.tolerance,
+                 "stop once the map's relative standard error is this; 0: never")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--chunk", options.chunk, "evaluations at once; 0: chosen by memory")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--seed", options.seed, "seed of whatever is random in the model or a method");
 
   try {
@@ -64,6 +74,11 @@ int parse(int argc, char** argv, Options& options) {
     for (const float value : options.std) {
       if (!(value > 0.0F)) throw CLI::ValidationError("--std", "must be above 0");
     }
+  } catch (const CLI::RequiredError& error) {
+    // A mistyped name is why the right one is missing.
+    for (const std::string& unknown : app.remaining()) std::cerr << "unknown argument: " << unknown << '\n';
+    app.exit(error);
+    return 2;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

@@ -23,6 +23,10 @@ struct Options {
   std::string device = "auto";
   int threads = 0;
   std::uint64_t seed = 0;
+  std::int64_t samples = 50;
+  double noise = 0.15;
+  double tolerance = 0.0;
+  std::int64_t chunk = 0;
 };
 
 /// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;

@@ -144,7 +144,7 @@ class Attribute(unittest.TestCase):
             label, probability = line.rsplit(" ", 1)
             self.assertEqual(label, entry["label"])
             self.assertAlmostEqual(float(probability), entry["probability"], places=4)
-        self.assertRegex(lines[3], r"^target: .+ \(class \d+\), score ")
+        self.assertRegex(lines[3], r"^target: [a-z]+, class \d, score ")
         raw = self.raw()
         self.assertIn("shape [1, 3, 96, 96]", lines[4])
         self.assertIn(f"minimum {float(raw.min()):.6g}, maximum {float(raw.max()):.6g}", lines[4])
@@ -160,10 +160,39 @@ class Attribute(unittest.TestCase):
                 self.assertEqual((summary["target"], summary["target_label"]), (index, label))
 
     def test_two_runs_give_the_same_bytes_and_replace_the_files(self):
+        def files():  # but for how long it took
+            return {p.name: p.read_bytes() for p in self.folder.iterdir() if p.name != "prediction.json"}
+
         self.run_scene()
-        first = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        first = files()
         self.run_scene()
-        self.assertEqual(first, {path.name: path.read_bytes() for path in self.folder.iterdir()})
+        self.assertEqual(first, files())
+
+    def test_methods_together(self):
+        names = ["vanilla", "input_x_gradient", "smooth_grad", "smooth_grad_sq", "var_grad"]
+        methods = [word for name in names for word in ("--method", name)]
+        self.run_scene(*methods, "--samples", 12, "--noise", 0.1, "--seed", 3, "--dtype", "float64")
+        maps = {name: self.raw(name) for name in names}
+        for name in names:
+            self.assertTrue((self.folder / f"{name}_overlay.png").exists())
+        steps = [transforms.Resize(SCENES_SIZE), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+        x = transforms.Compose(steps)(Image.open(scenes()[0]).convert("RGB"))[None].double()
+        self.assertLess(relative(maps["input_x_gradient"], maps["vanilla"] * x), 1e-12)
+        self.assertLess(relative(maps["smooth_grad_sq"], maps["var_grad"] + maps["smooth_grad"] ** 2), 1e-12)
+        figures = json.loads((self.folder / "prediction.json").read_text())["methods"]
+        self.assertEqual(list(figures), sorted(names))
+        self.assertEqual(figures["smooth_grad"]["samples"], 12)
+        self.assertNotIn("samples", figures["vanilla"])
+        expected = float((maps["var_grad"].sum() / 11).sqrt() / maps["smooth_grad"].norm())
+        self.assertAlmostEqual(figures["smooth_grad"]["standard_error"], expected, delta=1e-9 * expected)
+        self.assertGreater(figures["vanilla"]["seconds"], 0)
+        self.run_scene("--method", "smooth_grad", "--samples", 12, "--noise", 0.1, "--seed", 3, "--dtype", "float64",
+                       "--chunk", 1)
+        self.assertLess(relative(self.raw("smooth_grad"), maps["smooth_grad"]), 1e-8)
+        self.run_scene("--method", "smooth_grad", "--samples", 2000, "--tolerance", 0.3)
+        figures = json.loads((self.folder / "prediction.json").read_text())["methods"]["smooth_grad"]
+        self.assertLessEqual(figures["standard_error"], 0.3)
+        self.assertLess(figures["samples"], 2000)
 
     def test_bfloat16_and_threads(self):
         self.run_scene("--dtype", "bfloat16", "--threads", 1, "--seed", 7)
@@ -196,7 +225,8 @@ class Attribute(unittest.TestCase):
                                 ([*needed, "--size", "0x5"], "HEIGHTxWIDTH"), ([*needed, "--method", "vanila"], "vanila"),
                                 ([*needed, "--mean", "1,2"], "--mean"), ([*needed, "--std", "0,1,1"], "--std"),
                                 ([*needed, "--top", "0"], "--top"), ([*needed, "--dtype", "int8"], "--dtype"),
-                                ([*needed, "--device", "tpu"], "--device"), ([*needed, "--what"], "--what")]:
+                                ([*needed, "--device", "tpu"], "--device"), ([*needed, "--what"], "--what"), (["--modle", "x"], "--modle"),
+                                ([*needed, "--samples", "0"], "--samples"), ([*needed, "--noise", "-1"], "--noise")]:
             done = attribute(*arguments)
             self.assertEqual((done.returncode, done.stdout), (2, ""), arguments)
             self.assertIn(word, done.stderr)
@@ -240,6 +270,9 @@ class Attribute(unittest.TestCase):
         fails("no class -1", "0 to", more=("--target", "-1"))
         fails("no label 'crescnt'", "the nearest are", more=("--target", "crescnt"))
         fails("ambiguous", "0, 2", labels=twice, more=("--target", "crane"))
+        done = attribute("--model", model, "--image", image, "--size", "96x96", "--output", self.folder, "--target", "star")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("needs --labels", done.stderr)
         if not torch.cuda.is_available():
             fails("no CUDA device", more=("--device", "cuda"))
         fails("1 channel", more=("--mean", "0.5", "--std", "0.5"))
@@ -263,12 +296,13 @@ class Attribute(unittest.TestCase):
         scene = ["--model", EXAMPLES / "scenes.pt", "--image", scenes()[0], "--size", "96x96", "--output", self.folder]
         self.assertEqual(attribute(*scene).stderr, "")
         ours, theirs = pty.openpty()
-        subprocess.run([os.environ["SALIENCE_ATTRIBUTE"], *map(str, scene)], stderr=theirs, check=True,
+        smooth = ["--method", "smooth_grad", "--samples", "4"]
+        subprocess.run([os.environ["SALIENCE_ATTRIBUTE"], *map(str, scene), *smooth], stderr=theirs, check=True,
                        stdout=subprocess.DEVNULL)
         drawn = os.read(ours, 65536).decode()
         os.close(ours), os.close(theirs)
-        self.assertIn("[" + "." * 30 + "] 0/2 loading", drawn)
-        self.assertIn("[" + "#" * 15 + "." * 15 + "] 1/2 vanilla", drawn)
+        self.assertIn("[" + "." * 30 + "] 0/1 loading", drawn)
+        self.assertIn("[" + "#" * 15 + "." * 15 + "] 2/4 smooth_grad", drawn)
         self.assertTrue(drawn.endswith("\r\033[K"), repr(drawn))
 
     def test_paths_with_spaces_and_umlauts(self):
