@@ -39,4 +39,5 @@
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/smooth_grad.hpp>
 
+#include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>

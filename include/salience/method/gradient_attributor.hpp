@@ -28,12 +28,6 @@ inline void require_input(const at::Tensor& input) {
   }
 }
 
-/// Whatever mode the caller's thread is in, gradients are recorded while this lives.
-struct RecordGradients {
-  c10::InferenceMode no_inference{false};
-  c10::AutoGradMode gradients{true};
-};
-
 /// A leaf of our own with the input's values: the caller's tensor keeps its flags and its `.grad`.
 inline at::Tensor private_leaf(const at::Tensor& input) {
   return (input.is_inference() ? input.clone() : input.detach()).requires_grad_(true);
@@ -96,7 +90,7 @@ template <class M, class T = TargetSelector<>>
 Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& target = T{}) {
   detail::require_model<std::remove_cvref_t<M>>();
   detail::require_input(input);
-  const detail::RecordGradients recording;
+  const c10::InferenceMode recording(false);  // outside of it gradients are on, whatever the caller had set
   const at::Tensor leaf = detail::private_leaf(input);
   // The clone lets a model write into its input, which is forbidden on a leaf.
   const at::Tensor output = detail::call(model, leaf.clone());
