@@ -120,6 +120,12 @@ std::string label_of(std::int64_t index, const sal::Labels& labels) {
                                                           : std::to_string(index);
 }
 
+/// A name for a person to read.
+std::string spaced(std::string name) {
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
 void make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
@@ -184,7 +190,8 @@ void run(const Options& options) {
   const std::vector<View> article = views();
   const sal::AttributionProcessor over{
       {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
-  std::vector<sal::ContactSheetCell> sheet{{seen, "input"}};
+  const bool several = options.methods.size() > 1;
+  std::vector<sal::ContactSheetCell> sheet;  // a row for each method, if there are several
   nlohmann::json summary;
   for (const std::string& method : options.methods) {
     under_way = method;
@@ -199,11 +206,10 @@ void run(const Options& options) {
     std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
               << ", maximum " << number(values.max()) << '\n';
     write_tensor(path(method + ".pt"), values);
+    sheet.push_back({seen, spaced(several ? method : "input")});
     const auto show = [&](const std::string& view, sal::Image picture) {
       sal::save_image(path(method + "_" + view + ".png"), picture);
-      std::string caption = options.methods.size() > 1 ? method + " " + view : view;
-      std::replace(caption.begin(), caption.end(), '_', ' ');
-      sheet.push_back({std::move(picture), std::move(caption)});
+      sheet.push_back({std::move(picture), spaced(view)});
     };
     for (const View& view : article) show(view.name, view.processor(values));
     show("overlay", over(values, seen));
@@ -213,7 +219,8 @@ void run(const Options& options) {
   sal::write_file_atomically(path("prediction.json"), text + "\n");
   constexpr int legible = 224;  // so that captions fit under the pictures of a small network
   sal::save_image(path("figure.png"),
-                  sal::contact_sheet(sheet, {.cell_height = std::max(legible, seen.height()),
+                  sal::contact_sheet(sheet, {.columns = several ? static_cast<int>(article.size()) + 2 : 0,
+                                             .cell_height = std::max(legible, seen.height()),
                                              .cell_width = std::max(legible, seen.width())}));
 }
 
