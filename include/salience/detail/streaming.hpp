@@ -58,11 +58,7 @@ bool stream(std::span<const Row> rows, std::int64_t chunk, const Point& point, c
     std::vector<std::int64_t> samples;
     for (std::size_t i = 0; i < part.size(); ++i) {
       const at::Tensor x = point(part[i]);
-      if (!points.defined()) {
-        std::vector<std::int64_t> sizes = x.sizes().vec();
-        sizes.insert(sizes.begin(), static_cast<std::int64_t>(part.size()));
-        points = x.new_empty(sizes);
-      }
+      if (!points.defined()) points = batch_like(x, part.size());
       points[static_cast<std::int64_t>(i)].copy_(x);
       samples.push_back(part[i].sample);
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <string>
@@ -38,6 +39,13 @@ at::Tensor vector_tensor(at::ArrayRef<Scalar> values) {
       empty({static_cast<std::int64_t>(values.size())}, c10::CppTypeToScalarType<Scalar>::value);
   std::copy(values.begin(), values.end(), tensor.data_ptr<Scalar>());
   return tensor;
+}
+
+/// An uninitialised (count, ...) tensor of samples like this one.
+inline at::Tensor batch_like(const at::Tensor& sample, std::size_t count) {
+  std::vector<std::int64_t> sizes = sample.sizes().vec();
+  sizes.insert(sizes.begin(), static_cast<std::int64_t>(count));
+  return sample.new_empty(sizes);
 }
 
 /// The last line with text of what LibTorch or the interpreter says, without its stack of frames: that is

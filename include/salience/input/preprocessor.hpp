@@ -156,11 +156,7 @@ class Preprocessor {
     at::Tensor batch;
     for (std::size_t i = 0; i < images.size(); ++i) {
       const at::Tensor sample = apply<0>(images[i]);
-      if (!batch.defined()) {
-        std::vector<std::int64_t> sizes = sample.sizes().vec();
-        sizes.insert(sizes.begin(), static_cast<std::int64_t>(images.size()));
-        batch = sample.new_empty(sizes);
-      }
+      if (!batch.defined()) batch = detail::batch_like(sample, images.size());
       if (sample.sizes() != batch[0].sizes()) {
         throw ArgumentError(detail::concat("picture ", i, " becomes ", detail::shape(sample),
                                            ", the first one ", detail::shape(batch[0]),

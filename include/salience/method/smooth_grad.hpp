@@ -149,7 +149,8 @@ class SmoothGrad {
       return clean[row.sample].add(noise, deviation[n]).to(dtype);
     };
     const auto evaluate = [&](const at::Tensor& points, const at::Tensor& samples) {
-      const at::Tensor classes = chosen.defined() ? chosen.index_select(0, samples) : chosen;
+      const at::Tensor classes =
+          chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
       return detail::widened(attributor_(points, detail::FixedTarget{selector, classes}).values);
     };
     const std::int64_t total = batch * options_.samples;
@@ -201,9 +202,7 @@ class SmoothGrad {
       if (options_.type == SmoothGradType::smoothgrad_sq) map = sample.squares.mul(share);
       if (options_.type == SmoothGradType::vargrad) map = sample.deviations.mul(share);
       if (!result.values.defined()) {
-        std::vector<std::int64_t> sizes = map.sizes().vec();
-        sizes.insert(sizes.begin(), static_cast<std::int64_t>(moments.size()));
-        result.values = map.new_zeros(sizes, input.scalar_type());
+        result.values = detail::batch_like(map.to(input.scalar_type()), moments.size()).zero_();
       }
       result.values[static_cast<std::int64_t>(n)].copy_(map);
     }

@@ -202,9 +202,7 @@ class AttributionProcessor {
     std::vector<at::Tensor> samples;
     for_each_sample(attribution, [&](const auto& planes) { samples.push_back(planes.tensor()); });
     if (samples.size() == 1) return samples.front();
-    std::vector<std::int64_t> sizes = samples.front().sizes().vec();
-    sizes.insert(sizes.begin(), static_cast<std::int64_t>(samples.size()));
-    at::Tensor batch = samples.front().new_empty(sizes);
+    at::Tensor batch = detail::batch_like(samples.front(), samples.size());
     for (std::size_t i = 0; i < samples.size(); ++i) batch[static_cast<std::int64_t>(i)].copy_(samples[i]);
     return batch;
   }
