@@ -2,8 +2,10 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <malloc.h>
 
 #include <cstdint>
+#include <fstream>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -52,6 +54,20 @@ std::string message(const Call& call) {
     return error.what();
   }
   return "nothing thrown";
+}
+
+/// The largest resident memory in KiB while `work` runs.
+template <class Work>
+double peak_memory(const Work& work) {
+  // Every large block is given back at once, so that the peak is that of the work.
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+  std::ofstream("/proc/self/clear_refs") << 5;  // resets the peak
+  work();
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6));
+  }
+  return 0.0;
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

@@ -38,6 +38,10 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/smooth_grad.hpp>
+#include <salience/method/baseline.hpp>
+#include <salience/method/path.hpp>
+#include <salience/method/quadrature.hpp>
+#include <salience/method/integrated_gradients.hpp>
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>

@@ -25,11 +25,6 @@ struct FixedTarget {
   }
 };
 
-/// In float32 at least.
-inline at::Tensor widened(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
-}
-
 /// One evaluation: step `step` of sample `sample`.
 struct Row {
   std::int64_t sample;
@@ -41,6 +36,25 @@ struct Row {
 inline std::int64_t automatic_chunk(const at::Tensor& input) {
   const auto sample_bytes = static_cast<std::int64_t>(input.nbytes()) / input.size(0);
   return std::clamp<std::int64_t>((std::int64_t{1} << 20) / std::max<std::int64_t>(sample_bytes, 1), 1, 32);
+}
+
+/// What a batch of rows gives: their attributions, in float32 at least, and their scores, in float64 on the
+/// CPU.
+struct Evaluated {
+  at::Tensor values, score;
+};
+
+/// Attributes rows, each for the class that was chosen for its sample: the `evaluate` of `stream`.
+template <class A, class T>
+auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) {
+  return [&attributor, &target, chosen](const at::Tensor& points, const at::Tensor& samples) -> Evaluated {
+    const at::Tensor classes =
+        chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
+    const auto attribution = attributor(points, FixedTarget<T>{target, classes});
+    return {
+        .values = widened(attribution.values),
+        .score = attribution.score.defined() ? attribution.score.to(at::kCPU, at::kDouble) : at::Tensor()};
+  };
 }
 
 /// Evaluates `rows` in order, at most `chunk` at once.

@@ -48,6 +48,11 @@ inline at::Tensor batch_like(const at::Tensor& sample, std::size_t count) {
   return sample.new_empty(sizes);
 }
 
+/// In float32 at least.
+inline at::Tensor widened(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
+}
+
 /// The last line with text of what LibTorch or the interpreter says, without its stack of frames: that is
 /// where the cause stands.
 inline std::string first_cause(const std::exception& error) {

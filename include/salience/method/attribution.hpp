@@ -19,10 +19,15 @@ struct Attribution {
   at::Tensor score{};   ///< (N), the explained score on the clean input
   at::Tensor logits{};  ///< the model's output on the clean input
 
-  // Of the methods that average over many evaluations; undefined otherwise. On the CPU.
-  at::Tensor samples{};         ///< (N) int64, how many evaluations each sample's values are the average of
+  // Figures of the methods that take many evaluations, on the CPU; undefined where they do not apply.
+  at::Tensor samples{};         ///< (N) int64, how many noisy copies each sample's values are the average of
   at::Tensor standard_error{};  ///< (N) float64, of the average map relative to the map (L2 norms)
-  bool complete = true;  ///< false if a progress callback stopped the work: the values are of what was done
+  at::Tensor evaluations{};     ///< (N) int64, how many gradients were computed along the path
+  at::Tensor completeness{};    ///< (N) float64, sum of the values minus the score's change along the path
+  at::Tensor relative_completeness{};  ///< (N) float64, |completeness| over the |change|
+  at::Tensor map_error{};  ///< (N) float64, estimated error of the map relative to the map (L1 norms)
+  at::Tensor converged{};  ///< (N) bool, whether both tolerances were met
+  bool complete = true;    ///< false if a progress callback stopped the work: the values are of what was done
 };
 
 /// How far a long method is.

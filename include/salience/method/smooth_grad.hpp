@@ -148,18 +148,14 @@ class SmoothGrad {
       const auto n = static_cast<std::size_t>(row.sample);
       return clean[row.sample].add(noise, deviation[n]).to(dtype);
     };
-    const auto evaluate = [&](const at::Tensor& points, const at::Tensor& samples) {
-      const at::Tensor classes =
-          chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
-      return detail::widened(attributor_(points, detail::FixedTarget{selector, classes}).values);
-    };
+    const auto evaluate = detail::evaluation(attributor_, selector, chosen);
     const std::int64_t total = batch * options_.samples;
     std::int64_t done = 0;
-    const auto take = [&](const detail::Row& row, const at::Tensor& values, std::int64_t i) {
+    const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       Moments& sample = moments[static_cast<std::size_t>(row.sample)];
       ++done;
       if (sample.finished) return true;  // drawn in the chunk in which the sample became good enough
-      sample.add(values[i], options_.type == SmoothGradType::smoothgrad_sq);
+      sample.add(evaluated.values[i], options_.type == SmoothGradType::smoothgrad_sq);
       double error = -1.0;
       if (options_.tolerance > 0.0 && sample.count >= fewest_to_stop) {
         error = sample.standard_error();

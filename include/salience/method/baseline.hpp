@@ -1,0 +1,94 @@
+// Baseline: where a path to the input begins.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/detail/blur.hpp>
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+
+namespace salience {
+
+/// The input that stands for the absence of what is to be explained, from which Integrated Gradients goes to
+/// the input. An attribution says what changed between the two, so what the baseline shares with the input
+/// (black in a black picture) gets nothing. Several baselines are averaged over.
+///
+///     Baseline::zero()                               // the default: the mean colour, after normalisation
+///     Baseline::tensor(preprocess(Image(224, 224, 3)))  // a black picture
+///     Baseline::each(photos)                         // (B, C, H, W): expected gradients (Erion et al. 2021)
+///     Baseline{[](const at::Tensor& x) { return x.flip({3}); }}
+class Baseline {
+ public:
+  using Function = std::function<at::Tensor(const at::Tensor&)>;
+
+  /// One of the user's own: from the input (N, ...) to what broadcasts to its shape.
+  explicit Baseline(Function function) : functions_{std::move(function)} {}
+
+  /// Zero everywhere.
+  static Baseline zero() { return constant(0.0); }
+  /// `value` everywhere.
+  static Baseline constant(double value) {
+    return Baseline([value](const at::Tensor& input) { return input.detach().new_full({}, value); });
+  }
+  /// A tensor that broadcasts to the input: (N, C, H, W), (1, C, H, W), (C, 1, 1), ...
+  static Baseline tensor(at::Tensor values) {
+    return Baseline([values = std::move(values)](const at::Tensor&) { return values; });
+  }
+  /// The input under a Gaussian blur of `sigma` pixels; 10 as Fong and Vedaldi (2017) take it.
+  static Baseline blurred(double sigma = 10.0) {
+    if (!(sigma > 0.0 && std::isfinite(sigma))) {
+      throw ArgumentError::out_of_range("the blur of a baseline", sigma, "above 0 pixels");
+    }
+    return Baseline([sigma](const at::Tensor& input) {
+      return detail::blur(detail::widened(input), sigma, detail::Border::nearest);
+    });
+  }
+  /// Each entry of the first dimension, one after the other, for every sample.
+  static Baseline each(const at::Tensor& baselines) {
+    if (!baselines.defined() || baselines.dim() < 1 || baselines.size(0) < 1) {
+      throw ArgumentError::out_of_range("baselines", detail::shape(baselines), "a batch of at least one");
+    }
+    std::vector<Baseline> single;
+    for (std::int64_t i = 0; i < baselines.size(0); ++i) single.push_back(tensor(baselines[i]));
+    return mean_of(single);
+  }
+  /// The attributions from each of these are averaged.
+  static Baseline mean_of(const std::vector<Baseline>& baselines) {
+    if (baselines.empty()) throw ArgumentError("there are no baselines to average over");
+    Baseline all = baselines.front();
+    for (std::size_t i = 1; i < baselines.size(); ++i) {
+      const auto& more = baselines[i].functions_;
+      all.functions_.insert(all.functions_.end(), more.begin(), more.end());
+    }
+    return all;
+  }
+
+  /// How many there are.
+  std::size_t count() const { return functions_.size(); }
+
+  /// The i-th baseline of an input, in its shape, dtype and device. Throws ArgumentError if it does not
+  /// broadcast to it.
+  at::Tensor operator()(const at::Tensor& input, std::size_t i = 0) const {
+    const at::Tensor values = functions_.at(i)(input);
+    if (!values.defined()) throw ArgumentError("the baseline is an undefined tensor");
+    try {
+      return values.detach().to(input.device(), input.scalar_type()).expand_as(input);
+    } catch (const c10::Error& error) {
+      std::throw_with_nested(
+          ArgumentError(detail::concat("a baseline of shape ", detail::shape(values),
+                                       " does not fit an input of shape ", detail::shape(input))));
+    }
+  }
+
+ private:
+  std::vector<Function> functions_;
+};
+
+}  // namespace salience
