@@ -228,11 +228,12 @@ find_peers() {
   local version=$TORCH_VERSION
   [[ $version == 2.* ]] || version=$TORCH_TO_INSTALL  # today's Pythons have no older one
   installed "$PEERS" torch || pip_install "$PEERS" "torch==$version"
-  installed "$PEERS" numpy pillow matplotlib || pip_install "$PEERS" numpy pillow matplotlib
+  installed "$PEERS" numpy pillow matplotlib scipy || pip_install "$PEERS" numpy pillow matplotlib scipy
   # torchvision 0.28 belongs to torch 2.13, 0.27 to 2.12, and so on
   local minor=${version#2.}
   installed "$PEERS" torchvision || pip_install "$PEERS" --no-deps "torchvision==0.$((${minor%%.*} + 15)).*"
   installed "$PEERS" captum tqdm packaging || pip_install "$PEERS" --no-deps captum tqdm packaging
+  installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
 }
 
 # ---- CMake ---------------------------------------------------------------------------------------------------

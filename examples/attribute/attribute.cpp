@@ -8,9 +8,7 @@
 #include <charconv>
 #include <chrono>
 #include <filesystem>
-#include <functional>
 #include <iostream>
-#include <map>
 #include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -53,42 +51,20 @@ std::optional<std::int64_t> class_index(const std::string& target, const sal::La
 
 double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>(); }
 
-using Method = std::function<sal::Attribution(const at::Tensor&, const std::optional<std::int64_t>&)>;
-
-template <class A>
-Method with_target(A attributor) {
-  return [attributor](const at::Tensor& input, const std::optional<std::int64_t>& index) {
-    return index ? attributor(input, sal::ClassIndex{*index}) : attributor(input);
-  };
-}
-
-/// Every name of method_names().
-std::map<std::string, Method> methods(const sal::ScriptModel& model, const Options& options,
-                                      const sal::ProgressCallback& progress) {
-  const sal::GradientAttributor vanilla(model);
-  const auto smooth = [&](sal::SmoothGradType type) {
-    return with_target(sal::SmoothGrad(vanilla, {.samples = options.samples,
-                                                 .noise_level = options.noise,
-                                                 .type = type,
-                                                 .seed = options.seed,
-                                                 .tolerance = options.tolerance,
-                                                 .chunk = options.chunk,
-                                                 .progress = progress}));
-  };
-  return {
-      {"vanilla", with_target(vanilla)},
-      {"input_x_gradient", with_target(sal::InputXGradient(model))},
-      {"smooth_grad", smooth(sal::SmoothGradType::smoothgrad)},
-      {"smooth_grad_sq", smooth(sal::SmoothGradType::smoothgrad_sq)},
-      {"var_grad", smooth(sal::SmoothGradType::vargrad)},
-  };
-}
-
 /// The figures of one method, as they apply to it.
 nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
   nlohmann::json figures{{"seconds", seconds}};
   if (attribution.samples.defined()) figures["samples"] = attribution.samples.item<std::int64_t>();
-  if (attribution.standard_error.defined()) figures["standard_error"] = number(attribution.standard_error);
+  if (attribution.evaluations.defined())
+    figures["evaluations"] = attribution.evaluations.item<std::int64_t>();
+  const auto add = [&figures](const char* name, const at::Tensor& figure) {
+    if (figure.defined()) figures[name] = number(figure);
+  };
+  add("standard_error", attribution.standard_error);
+  add("completeness", attribution.completeness);
+  add("relative_completeness", attribution.relative_completeness);
+  add("map_error", attribution.map_error);
+  if (attribution.converged.defined()) figures["converged"] = attribution.converged.item<bool>();
   return figures;
 }
 
@@ -157,6 +133,16 @@ nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels
   return summary;
 }
 
+/// Black is black as a picture; zero is what the network takes as zero, the mean colour.
+sal::Baseline baseline(const Options& options, const auto& preprocess) {
+  if (options.baseline == "zero") return sal::Baseline::zero();
+  if (options.baseline == "blur") return sal::Baseline::blurred();
+  const sal::Image picture = options.baseline == "black" ? sal::Image(options.height, options.width,
+                                                                      static_cast<int>(options.mean.size()))
+                                                         : sal::load_image(options.baseline);
+  return sal::Baseline::tensor(preprocess(picture));
+}
+
 void run(const Options& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
@@ -183,7 +169,7 @@ void run(const Options& options) {
   sal::save_image(path("input.png"), seen);
 
   std::string under_way;
-  const auto known = methods(model, options, [&](const sal::Progress& p) {
+  const auto known = methods(model, options, baseline(options, preprocess), [&](const sal::Progress& p) {
     progress.at(p.done, p.total, under_way);
     return true;
   });

@@ -1,10 +1,25 @@
 // The attribution methods by their names on the command line.
 #pragma once
 
-#include <string>
-#include <vector>
+#include <salience/method/attribution.hpp>
+#include <salience/method/baseline.hpp>
 
-/// The names that --method takes.
-inline std::vector<std::string> method_names() {
-  return {"vanilla", "input_x_gradient", "smooth_grad", "smooth_grad_sq", "var_grad"};
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "options.hpp"
+
+namespace salience {
+class ScriptModel;
 }
+
+/// Takes an input and a class; without one, the predicted class.
+using Method = std::function<salience::Attribution(const at::Tensor&, const std::optional<std::int64_t>&)>;
+
+/// Every name of method_names().
+std::map<std::string, Method> methods(const salience::ScriptModel& model, const Options& options,
+                                      const salience::Baseline& baseline,
+                                      const salience::ProgressCallback& progress);

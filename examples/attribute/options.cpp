@@ -4,8 +4,6 @@
 #include <charconv>
 #include <iostream>
 
-#include "methods.hpp"
-
 namespace {
 
 /// "224x320" is height 224, width 320.
@@ -59,8 +57,17 @@ int parse(int argc, char** argv, Options& options) {
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--noise", options.noise, "their noise, as a fraction of the input's range")
       ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--tolerance", options.tolerance,
-                 "stop once the map's relative standard error is this; 0: never")
+  app.add_option("--steps", options.steps,
+                 "gradients along the path of integrated_gradients, guided_ig, blur_ig, idgi")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--baseline", options.baseline,
+                 "where that path begins: black, zero (the mean colour), blur, or a picture's file");
+  app.add_option(
+         "--tolerance", options.tolerance,
+         "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take as many "
+         "as "
+         "this relative completeness and five times it as the map's error need, and the smooth_grad methods "
+         "stop early at this relative standard error")
       ->check(CLI::Range(0.0, 1e6));
   app.add_option("--chunk", options.chunk, "evaluations at once; 0: chosen by memory")
       ->check(CLI::Range(0, 1'000'000));

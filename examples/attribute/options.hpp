@@ -6,6 +6,13 @@
 #include <string>
 #include <vector>
 
+/// The names that --method takes.
+inline std::vector<std::string> method_names() {
+  return {"vanilla",        "input_x_gradient", "smooth_grad",
+          "smooth_grad_sq", "var_grad",         "integrated_gradients",
+          "guided_ig",      "blur_ig",          "idgi"};
+}
+
 struct Options {
   std::string model;
   std::string image;
@@ -25,6 +32,8 @@ struct Options {
   std::uint64_t seed = 0;
   std::int64_t samples = 50;
   double noise = 0.15;
+  std::int64_t steps = 50;
+  std::string baseline = "black";
   double tolerance = 0.0;
   std::int64_t chunk = 0;
 };

@@ -6,6 +6,7 @@ import subprocess
 import unittest
 
 import torch
+from PIL import Image
 
 # PyPI's torchvision looks for two operators that this wheel of torch does not bring.
 _library = torch.library.Library("torchvision", "DEF")
@@ -33,6 +34,13 @@ def attribute(*arguments):
 
 def photos():
     return sorted(SHARED.glob("images/*"))
+
+
+def lossless(photo, folder):
+    """The photo's pixels as Pillow decodes them; decoders differ on JPEG."""
+    path = pathlib.Path(folder) / (photo.stem + ".png")
+    Image.open(photo).convert("RGB").save(path)
+    return path
 
 
 def scenes():

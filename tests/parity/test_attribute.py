@@ -16,7 +16,7 @@ import matplotlib
 import numpy
 import torch
 from PIL import Image
-from peers import EXAMPLES, MEAN, SHARED, STD, attribute, needs_shared, photos, scenes
+from peers import EXAMPLES, MEAN, SHARED, STD, attribute, lossless, needs_shared, photos, scenes
 from torchvision import transforms
 from torchvision.models import vgg16
 
@@ -126,9 +126,7 @@ class Attribute(unittest.TestCase):
         self.assertTrue(photos())
         for photo in photos():
             with self.subTest(image=photo.name):
-                lossless = self.folder / (photo.stem + ".png")  # decoders differ on JPEG
-                Image.open(photo).convert("RGB").save(lossless)
-                self.compare_with_autograd(SHARED / "models/mobilenet_v2.pt", lossless, SHARED / "imagenet_labels.txt",
+                self.compare_with_autograd(SHARED / "models/mobilenet_v2.pt", lossless(photo, self.folder), SHARED / "imagenet_labels.txt",
                                            (224, 224))
 
     def test_it_writes_what_it_promises(self):

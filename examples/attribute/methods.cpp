@@ -1,0 +1,49 @@
+#include "methods.hpp"
+
+#include <salience/method/input_x_gradient.hpp>
+#include <salience/method/integrated_gradients.hpp>
+#include <salience/method/smooth_grad.hpp>
+#include <salience/model/script_model.hpp>
+
+namespace sal = salience;
+
+namespace {
+
+template <class A>
+Method with_target(A attributor) {
+  return [attributor](const at::Tensor& input, const std::optional<std::int64_t>& index) {
+    return index ? attributor(input, sal::ClassIndex{*index}) : attributor(input);
+  };
+}
+
+}  // namespace
+
+std::map<std::string, Method> methods(const sal::ScriptModel& model, const Options& options,
+                                      const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
+  const sal::GradientAttributor vanilla(model);
+  const auto smooth = [&](sal::SmoothGradType type) {
+    return with_target(sal::SmoothGrad(vanilla, {.samples = options.samples,
+                                                 .noise_level = options.noise,
+                                                 .type = type,
+                                                 .seed = options.seed,
+                                                 .tolerance = options.tolerance,
+                                                 .chunk = options.chunk,
+                                                 .progress = progress}));
+  };
+  const sal::IntegratedGradientsOptions steps{
+      .steps = options.steps, .baseline = baseline, .chunk = options.chunk, .progress = progress};
+  sal::IntegratedGradientsOptions refined = steps, idgi = steps;
+  refined.tolerance = options.tolerance;
+  idgi.idgi = true;
+  return {
+      {"vanilla", with_target(vanilla)},
+      {"input_x_gradient", with_target(sal::InputXGradient(model))},
+      {"smooth_grad", smooth(sal::SmoothGradType::smoothgrad)},
+      {"smooth_grad_sq", smooth(sal::SmoothGradType::smoothgrad_sq)},
+      {"var_grad", smooth(sal::SmoothGradType::vargrad)},
+      {"integrated_gradients", with_target(sal::IntegratedGradients(model, refined))},
+      {"guided_ig", with_target(sal::IntegratedGradients(model, steps, sal::GuidedPath{}))},
+      {"blur_ig", with_target(sal::IntegratedGradients(model, refined, sal::BlurPath{}))},
+      {"idgi", with_target(sal::IntegratedGradients(model, idgi))},
+  };
+}
