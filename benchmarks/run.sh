@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# What a vanilla gradient costs on this machine. Run it with nothing else on the machine.
+# Answers one question about this machine. Run it with nothing else on the machine.
 #
-#   bash benchmarks/run.sh [MODEL.pt [SIZE]]
+#   bash benchmarks/run.sh [backward_pass [MODEL.pt [SIZE]]]
+#   bash benchmarks/run.sh integrated_gradients MODEL.pt SIZE IMAGE...
 #
-# Without arguments it measures the shipped scenes network at 96x96. The rounds of all rows are interleaved, and the table
-# shows medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS sets the number of threads.
+# backward_pass: what a vanilla gradient costs; without a model, that of the shipped scenes network at 96x96. The rounds of all
+# rows are interleaved, and the table shows medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS sets the
+# number of threads.
+# integrated_gradients: how many gradients they need, and how good the map then is.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
 
-model=${1:-$SALIENCE_ROOT/examples/data/scenes.pt}
-size=${2:-$([[ $# -gt 0 ]] && echo 224 || echo 96)}
+question=${1:-backward_pass}
+shift || true
 build=$SALIENCE_BUILD/benchmarks
 
 begin benchmarks
@@ -22,5 +25,8 @@ logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF 
   stop "CMake could not configure the build."
 }
 stage "Building the benchmarks" cmake --build "$build" || stop "The benchmarks do not build."
-exec "$build/benchmarks/backward_pass" "$model" "$size" --benchmark_repetitions=9 \
-  --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true
+if [[ $question == backward_pass ]]; then
+  [[ $# -gt 0 ]] || set -- "$SALIENCE_ROOT/examples/data/scenes.pt" 96
+  set -- "$@" --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true
+fi
+exec "$build/benchmarks/$question" "$@"
