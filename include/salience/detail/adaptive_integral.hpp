@@ -72,13 +72,14 @@ class AdaptiveIntegral {
     return halved;
   }
 
-  /// Takes the gradient and the score at t; `along(a, b)` is the path's step from a to b.
+  /// Takes the gradient, which it keeps, and the score at t; `along(a, b)` is what the gradient is multiplied
+  /// with from a to b: the path's step, or a tensor of no dimension.
   template <class Along>
-  void add(double t, const at::Tensor& gradient, double score, const Along& along) {
+  void add(double t, at::Tensor gradient, double score, const Along& along) {
     const auto right = nodes_.upper_bound(t);
     const bool inner = right != nodes_.begin() && right != nodes_.end();
     if (inner) count(std::prev(right), right, -1.0, along);
-    const auto node = nodes_.insert_or_assign(right, t, Node{gradient.clone(), score});
+    const auto node = nodes_.insert_or_assign(right, t, Node{std::move(gradient), score});
     if (node != nodes_.begin()) count(std::prev(node), node, +1.0, along);
     if (right != nodes_.end()) count(node, right, +1.0, along);
   }
@@ -134,18 +135,21 @@ class AdaptiveIntegral {
   template <class Along>
   void count(Position begin, Position end, double sign, const Along& along) {
     const at::Tensor step = along(begin->first, end->first);
-    const at::Tensor change = end->second.gradient.sub(begin->second.gradient).mul_(step);
-    const at::Tensor twice = end->second.gradient.add(begin->second.gradient).mul_(step);
+    const at::Tensor &left = begin->second.gradient, &right = end->second.gradient;
     if (!map_.defined()) {
-      map_ = twice.mul(0.0);
-      variance_ = twice.mul(0.0);
+      map_ = left.mul(0.0);
+      variance_ = map_.clone();
+      change_ = map_.clone();
+      twice_ = map_.clone();
     }
-    map_.add_(twice, 0.5 * sign);
-    variance_.addcmul_(change, change, sign / 12.0);
+    change_.copy_(right).sub_(left).mul_(step);
+    twice_.copy_(right).add_(left).mul_(step);
+    map_.add_(twice_, 0.5 * sign);
+    variance_.addcmul_(change_, change_, sign / 12.0);
     if (sign < 0.0) return;
-    intervals_[begin->first] = {.roughness = change.abs().sum(at::kDouble).template item<double>(),
+    intervals_[begin->first] = {.roughness = change_.abs_().sum(at::kDouble).template item<double>(),
                                 .missing = end->second.score - begin->second.score -
-                                           0.5 * twice.sum(at::kDouble).template item<double>()};
+                                           0.5 * twice_.sum(at::kDouble).template item<double>()};
   }
 
   /// Adds to `halved` those of at least half the worst measure, worst first, until the sum of their parts is
@@ -176,6 +180,7 @@ class AdaptiveIntegral {
   std::map<double, Node> nodes_;
   std::map<double, Interval> intervals_;  // by where they begin
   at::Tensor map_, variance_;
+  at::Tensor change_, twice_;  // of one interval; kept, since large blocks cost more to get than to fill
   bool converged_ = false;
 };
 

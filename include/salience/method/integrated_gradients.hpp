@@ -62,8 +62,7 @@ struct IntegratedGradientsOptions {
 /// times the input.
 ///
 /// The target is chosen once, on the input. Nodes and weights are in float64, sums in float32 (float64 for
-/// float64); memory does not grow with the number of
-/// steps. Throws ArgumentError for an option out of range
+/// float64); memory does not grow with the number of steps. Throws ArgumentError for an option out of range
 /// or a baseline that does not fit the input, and what GradientAttributor throws.
 template <class M, class P = StraightPath>
 class IntegratedGradients {
@@ -139,6 +138,7 @@ class IntegratedGradients {
  private:
   /// The path is known beforehand, so that its steps may be taken in any order.
   static constexpr bool known = ParametricPath<P>;
+  static constexpr bool straight = std::is_same_v<P, StraightPath>;
 
   struct Work {
     at::Tensor input, baseline;  // (N, ...), in float32 at least
@@ -193,9 +193,9 @@ class IntegratedGradients {
     const std::vector<detail::Cell> cells = detail::quadrature(rule(), options_.steps);
     const bool ordered = !known || options_.idgi;
     struct Walk {
-      at::Tensor here,
-          gradient;  // where a path that looks where to go is; IDGI's gradient, whose step has not ended
-      double score;
+      at::Tensor here;      // where a path that looks where to go is
+      at::Tensor gradient;  // IDGI's, of a step that has not ended
+      double score;         // there
     };
     std::vector<Walk> walks(sums.size());
     for (std::size_t n = 0; !known && n < walks.size(); ++n) {
@@ -281,9 +281,13 @@ class IntegratedGradients {
     };
     const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       const auto n = static_cast<std::size_t>(row.sample);
-      integrals[n].add(place(row), evaluated.values[i], evaluated.score[i].template item<double>(),
-                       [&](double begin, double end) {
-                         return along(work.input[row.sample], work.baseline[row.sample], begin, end);
+      const at::Tensor input = work.input[row.sample], baseline = work.baseline[row.sample];
+      const bool scaled =
+          straight && options_.multiply_by_inputs;  // once and for all, if all steps are parts of one
+      integrals[n].add(place(row),
+                       scaled ? input.sub(baseline).mul_(evaluated.values[i]) : evaluated.values[i].clone(),
+                       evaluated.score[i].template item<double>(), [&](double begin, double end) {
+                         return scaled ? input.new_full({}, end - begin) : along(input, baseline, begin, end);
                        });
       ++sums[n].evaluations;
       return tell(work, errors[n]);
@@ -327,7 +331,7 @@ class IntegratedGradients {
 
   /// The path's step from one place to another.
   at::Tensor along(const at::Tensor& input, const at::Tensor& baseline, double begin, double end) const {
-    if constexpr (std::is_same_v<P, StraightPath>) {
+    if constexpr (straight) {
       return input.sub(baseline).mul_(end - begin);
     } else {
       return path_.point(input, baseline, end).sub(path_.point(input, baseline, begin));
