@@ -25,6 +25,9 @@ struct FixedTarget {
   }
 };
 
+template <class T>
+FixedTarget(T, at::Tensor) -> FixedTarget<T>;  // clang 14 deduces none for an aggregate
+
 /// One evaluation: step `step` of sample `sample`.
 struct Row {
   std::int64_t sample;
