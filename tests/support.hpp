@@ -56,6 +56,17 @@ std::string message(const Call& call) {
   return "nothing thrown";
 }
 
+/// A line of /proc/self/status, in KiB.
+inline double memory(const std::string& what) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(what)) return std::stod(line.substr(what.size()));
+  }
+  return 0.0;
+}
+
+inline double resident_memory() { return memory("VmRSS:"); }
+
 /// The largest resident memory in KiB while `work` runs.
 template <class Work>
 double peak_memory(const Work& work) {
@@ -63,11 +74,7 @@ double peak_memory(const Work& work) {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   std::ofstream("/proc/self/clear_refs") << 5;  // resets the peak
   work();
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmHWM:")) return std::stod(line.substr(6));
-  }
-  return 0.0;
+  return memory("VmHWM:");
 }
 
 inline bool contains(const std::string& text, const std::string& part) {

@@ -29,12 +29,16 @@
 #include <salience/input/preprocessor.hpp>
 
 #include <salience/model/concepts.hpp>
+#include <salience/model/layered_model.hpp>
+#include <salience/model/features_head.hpp>
+#include <salience/model/last_convolution.hpp>
 #include <salience/model/script_model.hpp>
 
 #include <salience/target/prediction.hpp>
 #include <salience/target/target_selector.hpp>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/recorded_pass.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/smooth_grad.hpp>
@@ -42,6 +46,15 @@
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
 #include <salience/method/integrated_gradients.hpp>
+#include <salience/method/layer_attribution.hpp>
+#include <salience/method/token_grid.hpp>
+#include <salience/method/cam_weighting.hpp>
+#include <salience/method/grad_cam.hpp>
+#include <salience/method/rectifiers.hpp>
+#include <salience/method/backward_rule.hpp>
+#include <salience/method/guided_backprop.hpp>
+#include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/explanation.hpp>
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>

@@ -13,12 +13,14 @@
 #include <salience/method/gradient_attributor.hpp>
 
 #include "../support.hpp"
+#include "module_state.hpp"
 
 using namespace salience;
 using support::contains;
 using support::message;
 using support::normal;
 using support::same;
+using support::state;
 using torch::jit::Module;
 
 namespace {
@@ -60,24 +62,6 @@ Module network() {
   )");
   net.train();
   return net;
-}
-
-/// Every bit of a module that the first promise keeps.
-std::string state(const Module& module) {
-  std::ostringstream text;
-  const auto print = [&text](const std::string& name, const at::Tensor& tensor) {
-    text << name << ' ' << tensor.requires_grad() << ' ' << tensor.scalar_type() << ' ';
-    const at::Tensor bytes = tensor.detach().contiguous().view(at::kByte).reshape({-1});
-    for (std::int64_t i = 0; i < bytes.numel(); ++i)
-      text << static_cast<int>(bytes.data_ptr<std::uint8_t>()[i]) << ' ';
-    text << (tensor.grad().defined() ? tensor.grad().sum().item<float>() : -1.0F) << '\n';
-  };
-  for (const auto& item : module.named_parameters()) print(item.name, item.value);
-  for (const auto& item : module.named_buffers()) print(item.name, item.value);
-  for (const auto& item : module.named_modules())
-    text << item.name << ' ' << item.value.is_training() << '\n';
-  text << module.attr("scales").toTensorList().size() << *module.get_method("forward").graph();
-  return text.str();
 }
 
 Module with_forward(const std::string& body, const std::string& arguments = "self, x") {
@@ -302,16 +286,11 @@ TEST_CASE("promise 2: eight threads on one model get the bits of one") {
 }
 
 TEST_CASE("promise 4: memory stays flat over a thousand runs") {
-  const auto resident = [] {
-    long pages = 0, unused = 0;
-    std::ifstream("/proc/self/statm") >> unused >> pages;
-    return pages * 4 / 1024;  // MiB
-  };
   const GradientAttributor vanilla(ScriptModel{network()});
   for (int i = 0; i < 100; ++i) vanilla(input);
-  const long before = resident();
+  const double before = support::resident_memory();
   for (int i = 0; i < 1000; ++i) vanilla(input);
-  CHECK(resident() - before <= 2);
+  CHECK(support::resident_memory() - before <= 2048);
 }
 
 TEST_CASE("promise 3: a batch gives what its samples give one by one") {

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,39 +13,14 @@
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/frozen_conv_folding.h>
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/script.h>
 
 #include <salience/detail/script_file.hpp>
+#include <salience/detail/script_inline.hpp>
 #include <salience/detail/script_view.hpp>
 #include <salience/error.hpp>
 
 namespace salience::detail {
-
-/// The object or value that a Value of the graph stands for, if it is read from the module by GetAttr alone.
-inline std::optional<c10::IValue> attribute_of(const torch::jit::Value* value, const torch::jit::Graph& graph,
-                                               const torch::jit::Module& module) {
-  if (value == graph.inputs().at(0)) return module._ivalue();
-  const torch::jit::Node* node = value->node();
-  if (node->kind() != c10::prim::GetAttr) return std::nullopt;
-  const auto owner = attribute_of(node->input(), graph, module);
-  if (!owner || !owner->isObject()) return std::nullopt;
-  return owner->toObject()->getAttr(node->s(c10::attr::name));
-}
-
-inline void collect(torch::jit::Block* block, std::vector<torch::jit::Node*>& nodes) {
-  for (torch::jit::Node* node : block->nodes()) {
-    nodes.push_back(node);
-    for (torch::jit::Block* inner : node->blocks()) collect(inner, nodes);
-  }
-}
-
-/// All nodes of the graph, also those inside of branches and loops.
-inline std::vector<torch::jit::Node*> nodes_of(torch::jit::Graph& graph) {
-  std::vector<torch::jit::Node*> nodes;
-  collect(graph.block(), nodes);
-  return nodes;
-}
 
 /// Fails unless forward can be called with one input.
 inline void require_one_input(const torch::jit::Method& forward) {
@@ -66,26 +40,14 @@ inline void require_one_input(const torch::jit::Method& forward) {
   }
 }
 
-/// A copy of forward's graph with all calls inlined and its tensor constants placed.
+/// A copy of forward's graph with all calls inlined, its layers marked and its tensor constants placed.
 inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module& module,
                                                         const Placement& place) {
   const auto method = module.find_method("forward");
   if (!method) throw ModelError(concat("the module has no method 'forward'; ", how_to_export));
   require_one_input(*method);
   auto graph = method->graph()->copy();
-  // A call through an interface can be inlined once its object is known to be of a class; that may show
-  // further ones.
-  for (bool again = true; again;) {
-    torch::jit::Inline(*graph);
-    again = false;
-    for (torch::jit::Node* node : nodes_of(*graph)) {
-      if (node->kind() != c10::prim::GetAttr || !node->output()->type()->cast<c10::InterfaceType>()) continue;
-      const auto object = attribute_of(node->output(), *graph, module);
-      if (!object || !object->isObject()) continue;
-      node->output()->setType(object->toObject()->type());
-      again = true;
-    }
-  }
+  Inliner(*graph, module).run();
   for (torch::jit::Node* node : nodes_of(*graph)) {
     if (node->kind() != c10::prim::Constant || !node->hasAttribute(c10::attr::value)) continue;
     if (node->kindOf(c10::attr::value) != torch::jit::AttributeKind::t) continue;

@@ -14,10 +14,14 @@ namespace salience {
 /// The result of an attribution method for a batch of N samples. All tensors are detached from the autograd
 /// graph. `values` lies on the input's device, the rest where the model's output does, in its dtype.
 struct Attribution {
-  at::Tensor values{};  ///< the attribution of each input element: the input's shape and dtype
+  at::Tensor values{};  ///< in the input's dtype and, unless the method says otherwise, in its shape
   at::Tensor target{};  ///< (N) int64, the classes that were explained; undefined for a score function
   at::Tensor score{};   ///< (N), the explained score on the clean input
   at::Tensor logits{};  ///< the model's output on the clean input
+
+  /// Of class activation maps, (N) bool: nothing in the map is above zero, so that there is nothing to show
+  /// for the target; undefined otherwise.
+  at::Tensor empty{};
 
   // Figures of the methods that take many evaluations, on the CPU; undefined where they do not apply.
   at::Tensor samples{};         ///< (N) int64, how many noisy copies each sample's values are the average of

@@ -4,19 +4,25 @@
 
 #include <exception>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/script.h>
 
 #include <salience/detail/script_file.hpp>
 #include <salience/detail/script_graph.hpp>
+#include <salience/detail/script_layers.hpp>
 #include <salience/detail/script_view.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/model/layered_model.hpp>
 
 namespace salience {
 
@@ -71,23 +77,77 @@ class ScriptModel {
   /// a device or dtype option the input is converted, and its gradient comes back in the input's own. Throws
   /// ModelError, with the exception from the model nested, if the model fails on this input, and ModelError
   /// if the output is not a tensor or the option `output` names none of its entries.
-  at::Tensor operator()(const at::Tensor& input) const { return view_->run(input); }
+  at::Tensor operator()(const at::Tensor& input) const {
+    return view_->explained(view_->run(view_->whole, input).front());
+  }
+
+  /// The output and what these layers gave: all in one autograd graph. A layer has the name that it has in
+  /// Python ("features.28", "layer4.1.bn2"), in a file that was traced or scripted. A file that was frozen
+  /// before saving has no names left: its convolutions are "convolution.0", "convolution.1" and so on, in the
+  /// order of the program (in other files these work too). The empty name is the last convolution: of those
+  /// that ran, the one that the longest chain of convolutions ends with, so never a residual block's
+  /// shortcut; one with a single position (squeeze and excitation) only if there is no other. The first call
+  /// with other layers builds a graph for them, in milliseconds; with Prepare::fast that graph has
+  /// convolution weights of its own.
+  ///
+  /// Throws ArgumentError, with the nearest names, for an unknown layer; ModelError for one that gives no
+  /// tensor or that this input does not reach, and what the call operator throws.
+  Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
+    if (layers.empty()) return {(*this)(input), {}};
+    const torch::jit::Stack stack = view_->run(view_->with(layers), input);
+    return {view_->explained(stack.front()), detail::taken(stack, layers)};
+  }
+
+  /// The layers that can be named, with their types, in the order of the program. Which of them an input
+  /// reaches, and the shapes, are not known.
+  std::vector<Layer> layers() const { return detail::listed(*view_->marked); }
+
+  /// The layers that ran for this input, with the shapes of their outputs, in the order in which they began.
+  std::vector<Layer> layers(const at::Tensor& input) const {
+    const c10::NoGradGuard no_grad;
+    const View::Program listing = view_->prepared(detail::listing_graph(*view_->marked));
+    return detail::listed(*view_->marked, view_->run(listing, input));
+  }
 
   const ScriptModelOptions& options() const noexcept { return view_->options; }
 
  private:
   struct View {
+    /// A graph that is ready to run.
+    struct Program {
+      std::shared_ptr<torch::jit::Graph> graph;
+      bool channels_last = false;
+      torch::jit::Code code;
+    };
+
     View(const torch::jit::Module& module, ScriptModelOptions wanted) : options(std::move(wanted)) {
       const c10::InferenceMode no_inference(false);  // an inference tensor can never take part in a gradient
       try {
         self = detail::evaluation_view(module, place());
-        graph = detail::forward_graph(self, place());
+        marked = detail::forward_graph(self, place());
       } catch (const c10::Error& error) {
         std::throw_with_nested(ModelError(
             detail::concat("the model cannot be moved as the options say: ", detail::first_cause(error))));
       }
-      if (options.prepare == Prepare::fast) channels_last = detail::fold(graph, self);
-      code = torch::jit::Code(graph, "forward");
+      whole = prepared(detail::tapped_graph(*marked, {}));
+    }
+
+    Program prepared(std::shared_ptr<torch::jit::Graph> graph) const {
+      const bool channels_last = options.prepare == Prepare::fast && detail::fold(graph, self);
+      const torch::jit::Code code(graph, "forward");
+      return {std::move(graph), channels_last, code};
+    }
+
+    /// The program that gives these layers too; built once.
+    const Program& with(std::span<const std::string> layers) const {
+      const std::vector<std::string> key(layers.begin(), layers.end());
+      const c10::InferenceMode no_inference(false);
+      const std::lock_guard lock(building);
+      auto program = programs.find(key);
+      if (program == programs.end()) {
+        program = programs.emplace(key, prepared(detail::tapped_graph(*marked, layers))).first;
+      }
+      return program->second;  // a map's elements stay where they are
     }
 
     /// What most often is wrong with an input.
@@ -104,29 +164,35 @@ class ScriptModel {
 
     detail::Placement place() const { return {options.device, options.dtype}; }
 
-    at::Tensor run(const at::Tensor& input) const {
-      torch::jit::Stack stack{self._ivalue(), converted(input)};
+    /// What the program leaves: the model's output, and then what it gives besides.
+    torch::jit::Stack run(const Program& program, const at::Tensor& input) const {
+      torch::jit::Stack stack{self._ivalue(), converted(input, program)};
       try {
         self.get_method("forward").function().getSchema().checkAndNormalizeInputs(stack, {});
-        torch::jit::InterpreterState(code).run(stack);
+        torch::jit::InterpreterState(program.code).run(stack);
       } catch (const std::exception& error) {
         std::throw_with_nested(ModelError(
             detail::concat("the model fails on an input of shape ", detail::shape(input), " and type ",
                            input.scalar_type(), ": ", detail::first_cause(error), hint(input))));
       }
-      return detail::tensor_output(stack.back(), options.output);
+      return stack;
     }
 
-    at::Tensor converted(const at::Tensor& input) const {
+    at::Tensor explained(const c10::IValue& output) const {
+      return detail::tensor_output(output, options.output);
+    }
+
+    at::Tensor converted(const at::Tensor& input, const Program& program) const {
       const at::Tensor x = place()(input);
-      return channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+      return program.channels_last && x.dim() == 4 ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
     }
 
     ScriptModelOptions options;
     torch::jit::Module self;
-    std::shared_ptr<torch::jit::Graph> graph;
-    bool channels_last = false;
-    torch::jit::Code code;
+    std::shared_ptr<torch::jit::Graph> marked;  ///< forward with marks at its layers; never run
+    Program whole;                              ///< forward alone
+    mutable std::mutex building;
+    mutable std::map<std::vector<std::string>, Program> programs;  ///< by their layers
   };
 
   std::shared_ptr<const View> view_;

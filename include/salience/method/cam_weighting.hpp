@@ -1,0 +1,97 @@
+// The formulas of class activation maps: each takes a layer's activations and gradients to a map.
+#pragma once
+
+#include <exception>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/linalg_svd_ops.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+
+// A weighting is called with the activations A and the gradients G = ds/dA, both (N, C, h, w), and gives the
+// signed map (N, 1, h, w). Below, k is a channel and (i, j) a place.
+
+namespace salience {
+
+/// Grad-CAM: \f$ \sum_k w_k A^k \f$, \f$ w_k = \frac1{hw} \sum_{ij} G^k_{ij} \f$ (Selvaraju et al. 2017).
+struct MeanGradient {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
+    return g.mean({2, 3}, /*keepdim=*/true).mul(a).sum({1}, true);
+  }
+};
+
+/// Grad-CAM++: \f$ w_k = \sum_{ij} \alpha^k_{ij} \max(G^k_{ij}, 0) \f$, \f$ \alpha^k_{ij} = G^2 / (2 G^2 +
+/// \sum_{ab} A^k_{ab} G^3) \f$, and 0 where G is (Chattopadhyay et al. 2018, equation 19). The paper's score
+/// is \f$ e^s \f$, which multiplies a sample's map by one number; it is left out, as in pytorch-grad-cam. The
+/// formula is meant for activations that are not negative: name the layer after a rectifier.
+struct PlusPlus {
+  static constexpr bool needs_gradient = true;
+  /// Added to the denominator. The paper has none. pytorch-grad-cam has 1e-6, which is not small against the
+  /// squares of gradients: it makes the map depend on their scale (on ResNet-18's layer1 by 8%, and where
+  /// gradients are below 1e-3 the weights become their cubes).
+  double epsilon = 0.0;
+
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
+    // Both sides of the fraction are divided by G^2, which may be too small for a float.
+    at::Tensor denominator = a.sum({2, 3}, true).mul(g).add(2.0);
+    if (epsilon > 0.0) denominator = denominator.add(g.mul(g).reciprocal().mul(epsilon));
+    const at::Tensor alpha = denominator.reciprocal().masked_fill(g.eq(0.0), 0.0);
+    return alpha.mul(g.clamp_min(0.0)).sum({2, 3}, true).mul(a).sum({1}, true);
+  }
+};
+
+/// HiResCAM: \f$ \sum_k G^k \odot A^k \f$ (Draelos and Carin 2020).
+struct Elementwise {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const { return g.mul(a).sum({1}, true); }
+};
+
+/// XGrad-CAM: \f$ w_k = \sum_{ij} G^k_{ij} A^k_{ij} / (\sum_{ab} A^k_{ab} + \epsilon) \f$ (Fu et al. 2020),
+/// with pytorch-grad-cam's guard against a channel that is zero everywhere, \f$ \epsilon = 10^{-7} \f$.
+struct NormalisedActivation {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
+    const at::Tensor sums = a.sum({2, 3}, true).add(1e-7);
+    return g.mul(a).div(sums).sum({2, 3}, true).mul(a).sum({1}, true);
+  }
+};
+
+/// LayerCAM: \f$ \sum_k \max(G^k, 0) \odot A^k \f$ (Jiang et al. 2021).
+struct PositiveGradient {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
+    return g.clamp_min(0.0).mul(a).sum({1}, true);
+  }
+};
+
+/// Eigen-CAM: the projection of the places' activation vectors on their first principal direction (Muhammad
+/// and Yeasin 2020). It knows no class. A principal direction has no sign: ours is such that the map's
+/// largest absolute value is positive.
+struct FirstComponent {
+  static constexpr bool needs_gradient = false;
+  /// Whether each channel's mean is taken off first, as pytorch-grad-cam does. The paper does not say so;
+  /// without it the map of a layer of no negative values has none either.
+  bool centred = true;
+
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor&) const {
+    at::Tensor places = a.flatten(2).transpose(1, 2);  // (N, hw, C)
+    if (centred) places = places.sub(places.mean({1}, true));
+    at::Tensor u, s;
+    try {
+      std::tie(u, s, std::ignore) = at::_ops::linalg_svd::call(places, /*full_matrices=*/false, {});
+    } catch (const c10::Error& error) {
+      std::throw_with_nested(
+          ModelError(detail::concat("the layer's activations of shape ", detail::shape(a),
+                                    " have no principal direction: ", detail::first_cause(error))));
+    }
+    const at::Tensor map = u.select(2, 0).mul(s.select(1, 0).unsqueeze(1));
+    const at::Tensor turned = map.amax({1}, true).add(map.amin({1}, true)).lt(0.0);
+    return map.mul(turned.to(map.scalar_type()).mul(-2.0).add(1.0))
+        .view({a.size(0), 1, a.size(2), a.size(3)});
+  }
+};
+
+}  // namespace salience

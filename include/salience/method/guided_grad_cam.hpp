@@ -1,0 +1,61 @@
+// GuidedGradCam: where Grad-CAM looks, in the detail of guided backpropagation.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/backward_rule.hpp>
+#include <salience/method/cam_weighting.hpp>
+#include <salience/method/grad_cam.hpp>
+#include <salience/method/layer_attribution.hpp>
+#include <salience/method/recorded_pass.hpp>
+#include <salience/model/layered_model.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+/// Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times the bilinearly upsampled Grad-CAM,
+/// (N, C, H, W) as the input. One forward pass, and two backward passes over its graph.
+///
+///     GuidedGradCam method{model, {.layer = "features.28"}};
+///     Attribution a = method(x, ClassIndex{5});
+///
+/// The class is in the Grad-CAM; the detail is the guided gradient's, which hardly knows the class (Adebayo
+/// et al. 2018). `empty` tells where Grad-CAM has nothing above zero, and the values are zero. Captum's
+/// GuidedGradCam is this with interpolate_mode = "bilinear"; its default is "nearest". Model, options and
+/// errors are those of GradCam, and those of GuidedBackprop for the rectifiers; the map must be upsampled.
+template <class M>
+class GuidedGradCam {
+ public:
+  explicit GuidedGradCam(M model, CamOptions options = {})
+      : model_(std::move(model)), options_(std::move(options)) {
+    detail::require_layered_model<M>();
+    if (!options_.upsample) throw ArgumentError::out_of_range("upsample", "false", "true in Guided Grad-CAM");
+  }
+
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    const detail::RecordedPass pass = detail::record(model_, input, target, *options_.layer);
+    const std::vector<at::Tensor> gradients = detail::layer_gradients(pass, /*keep=*/true);
+    Attribution result = detail::class_activation_map(pass, gradients, MeanGradient{}, options_);
+    const c10::InferenceMode no_inference(false);
+    result.values = detail::gradients(pass, pass.leaf, GuidedRule{}).front().mul(result.values);
+    return result;
+  }
+
+  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  template <class T = TargetSelector<>>
+  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+    return detail::observe(model_, input, target, {}).explained_by({});
+  }
+
+ private:
+  M model_;
+  CamOptions options_;
+};
+
+}  // namespace salience

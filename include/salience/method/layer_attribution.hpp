@@ -1,0 +1,152 @@
+// LayerActivation, LayerGradient and LayerGradXActivation: what a layer gives, and how the score depends on
+// it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <salience/method/attribution.hpp>
+#include <salience/method/recorded_pass.hpp>
+#include <salience/model/layered_model.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+namespace detail {
+
+/// One forward pass of which nothing is recorded: for what needs no gradient.
+template <class M, class T>
+RecordedPass observe(const M& model, const at::Tensor& input, const T& target,
+                     std::span<const std::string> layers) {
+  require_input(input);
+  const c10::InferenceMode no_inference(false);
+  const c10::NoGradGuard no_grad;
+  RecordedPass pass;
+  pass.leaf = input.detach();
+  Tapped tapped = model.tapped(input.detach().clone(), layers);
+  pass.output = std::move(tapped.output);
+  pass.layers = std::move(tapped.layers);
+  pass.names.assign(layers.begin(), layers.end());
+  const auto& selector = as_target(target);
+  std::tie(pass.chosen, pass.score) = choose_and_score(selector, pass.output, input);
+  return pass;
+}
+
+/// The gradients at the pass's layers. Two names may stand for one tensor, which is then asked for once.
+inline std::vector<at::Tensor> layer_gradients(const RecordedPass& pass, bool keep = false) {
+  std::vector<at::Tensor> once;
+  std::vector<std::size_t> place;
+  for (const at::Tensor& layer : pass.layers) {
+    const auto same = std::find_if(once.begin(), once.end(),
+                                   [&layer](const at::Tensor& other) { return other.is_same(layer); });
+    place.push_back(static_cast<std::size_t>(same - once.begin()));
+    if (same == once.end()) once.push_back(layer);
+  }
+  const std::vector<at::Tensor> gradients = pass.gradients(once, keep);
+  std::vector<at::Tensor> result;
+  for (const std::size_t i : place) result.push_back(gradients[i]);
+  return result;
+}
+
+/// In the dtype and on the device of the input, as every result is.
+inline at::Tensor as_input(const at::Tensor& values, const at::Tensor& input) {
+  return values.to(input.device(), values.is_floating_point() ? input.scalar_type() : values.scalar_type());
+}
+
+struct ActivationOnly {
+  static constexpr bool needs_gradient = false;
+  at::Tensor operator()(const at::Tensor& activation, const at::Tensor&) const { return activation; }
+};
+struct GradientOnly {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor&, const at::Tensor& gradient) const { return gradient; }
+};
+struct GradientTimesActivation {
+  static constexpr bool needs_gradient = true;
+  at::Tensor operator()(const at::Tensor& activation, const at::Tensor& gradient) const {
+    return gradient.mul(activation);
+  }
+};
+
+/// A method whose values come from one layer's output and the gradient there.
+template <class M, class Values>
+class LayerMethod {
+ public:
+  LayerMethod(M model, std::string layer) : model_(std::move(model)), layers_{std::move(layer)} {
+    require_layered_model<M>();
+  }
+
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    RecordedPass pass;
+    at::Tensor gradient;
+    if constexpr (Values::needs_gradient) {
+      pass = record(model_, input, target, layers_);
+      gradient = layer_gradients(pass).front();
+    } else {
+      pass = observe(model_, input, target, layers_);
+    }
+    const c10::InferenceMode no_inference(false);
+    return pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
+  }
+
+  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  template <class T = TargetSelector<>>
+  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+    return observe(model_, input, target, {}).explained_by({});
+  }
+
+ private:
+  M model_;
+  std::vector<std::string> layers_;
+};
+
+}  // namespace detail
+
+struct LayerOptions {
+  std::string layer{};  ///< the layer's name, as the model names it; empty: the last convolution
+};
+
+/// What a layer gives: `values` is its output, in the layer's shape and the input's dtype. The target only
+/// says what else the result tells (`target`, `score`). No backward pass is done.
+///
+///     LayerActivation activation{model, {.layer = "features.28"}};
+///     at::Tensor a = activation(x).values;  // (N, C, h, w)
+///
+/// The model is a LayeredModel. Throws, as those below do, what the model's `tapped` throws for the layer,
+/// and what GradientAttributor throws.
+template <class M>
+class LayerActivation : public detail::LayerMethod<M, detail::ActivationOnly> {
+ public:
+  explicit LayerActivation(M model, LayerOptions options = {})
+      : detail::LayerMethod<M, detail::ActivationOnly>(std::move(model), std::move(options.layer)) {}
+};
+
+/// The gradient of the score with respect to a layer's output, \f$ \partial s_c / \partial a \f$; `values`
+/// has the layer's shape. Throws ModelError if the score does not depend on the layer.
+template <class M>
+class LayerGradient : public detail::LayerMethod<M, detail::GradientOnly> {
+ public:
+  explicit LayerGradient(M model, LayerOptions options = {})
+      : detail::LayerMethod<M, detail::GradientOnly>(std::move(model), std::move(options.layer)) {}
+};
+
+/// A layer's output times the gradient there, \f$ a \, \partial s_c / \partial a \f$: the first-order share
+/// of each of its elements in the score; Captum's LayerGradientXActivation. Otherwise as LayerGradient.
+template <class M>
+class LayerGradXActivation : public detail::LayerMethod<M, detail::GradientTimesActivation> {
+ public:
+  explicit LayerGradXActivation(M model, LayerOptions options = {})
+      : detail::LayerMethod<M, detail::GradientTimesActivation>(std::move(model), std::move(options.layer)) {}
+};
+
+}  // namespace salience

@@ -1,0 +1,166 @@
+// RecordedPass: one forward pass, kept as an autograd graph, from which every gradient is taken.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience::detail {
+
+inline void require_input(const at::Tensor& input) {
+  if (!input.defined() || input.dim() < 1 || input.size(0) < 1) {
+    throw ArgumentError::out_of_range("input", shape(input), "a batch (N, ...) of at least one sample");
+  }
+  if (!at::isFloatingType(input.scalar_type())) {
+    throw ArgumentError::out_of_range("input", input.scalar_type(), "of a floating type");
+  }
+}
+
+/// A leaf of our own with the input's values: the caller's tensor keeps its flags and its `.grad`.
+inline at::Tensor private_leaf(const at::Tensor& input) {
+  return (input.is_inference() ? input.clone() : input.detach()).requires_grad_(true);
+}
+
+/// The target's choice and scores for a model's output; what LibTorch throws in a target becomes a
+/// TargetError.
+template <Target T>
+std::pair<at::Tensor, at::Tensor> choose_and_score(const T& target, const at::Tensor& output,
+                                                   const at::Tensor& input) {
+  const auto samples = input.size(0);
+  at::Tensor chosen, score;
+  try {
+    chosen = target.choose(output.detach());
+    score = target.score(output, chosen);
+  } catch (const c10::Error& error) {
+    std::throw_with_nested(TargetError(
+        concat("the target fails on an output of shape ", shape(output), ": ", first_cause(error))));
+  }
+  if (!score.defined() || score.numel() != samples) {
+    throw TargetError(concat("the target must give one score per sample, (", samples, "), got ", shape(score),
+                             " for an input of shape ", shape(input), " and an output of shape ",
+                             shape(output),
+                             "; the first dimension of both must be the batch (x.unsqueeze(0) adds one)"));
+  }
+  return {chosen, score};
+}
+
+inline void require_gradient(const at::Tensor& output, const at::Tensor& score) {
+  if (score.requires_grad()) return;
+  if (output.requires_grad()) {
+    throw TargetError("the target's score has no gradient: it is constant, detached, or made of integers");
+  } else {
+    throw ModelError(
+        "the model's output has no gradient: it does not depend on the input, or was computed under no_grad, "
+        "detached, or from integers (a graph from optimize_for_inference has none either)");
+  }
+}
+
+/// A forward pass that was recorded: what it went through and the score to explain, in one autograd graph.
+/// It may be walked back several times, by one thread at a time.
+struct RecordedPass {
+  at::Tensor leaf;                 ///< the input, as a leaf of our own
+  at::Tensor output;               ///< the model's output, as are all below part of the graph
+  at::Tensor chosen;               ///< the target's choice, (N) int64 or undefined
+  at::Tensor score;                ///< one score per sample
+  std::vector<at::Tensor> layers;  ///< the outputs of the layers that were asked for, in that order
+  std::vector<std::string> names;  ///< of the layers
+
+  /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, which are `leaf` and `layers`, in
+  /// one backward pass. It goes no deeper than `wrt` needs and touches no `.grad` of anything else.
+  /// @param keep   keeps the graph for another call; without it, its memory is freed
+  /// @throws ModelError if the score does not depend on one of them or if LibTorch's backward pass fails
+  std::vector<at::Tensor> gradients(at::TensorList wrt, bool keep = false) const {
+    const c10::InferenceMode recording(false);  // the caller may be under no_grad or in inference mode
+    // A tensor keeps its gradient from a pass over a kept graph that went through it, and adds to it.
+    for (const at::Tensor& tensor : wrt) {
+      if (!tensor.requires_grad()) throw unrelated(tensor);
+      tensor.mutable_grad().reset();
+    }
+    try {
+      // Unlike torch::autograd::grad it needs no big header. It leaves the result in `.grad`, also in that
+      // of a tensor which is no leaf.
+      score.sum().backward({}, keep, /*create_graph=*/false, wrt);
+    } catch (const c10::Error& error) {
+      std::throw_with_nested(ModelError(concat("the model's backward pass fails for an input of type ",
+                                               leaf.scalar_type(), ": ", first_cause(error))));
+    }
+    std::vector<at::Tensor> result;
+    for (const at::Tensor& tensor : wrt) {
+      if (!tensor.grad().defined()) throw unrelated(tensor);
+      result.push_back(std::exchange(tensor.mutable_grad(), at::Tensor()));
+    }
+    return result;
+  }
+
+  /// The gradient at the input alone: see gradients.
+  at::Tensor gradient(bool keep = false) const { return gradients(leaf, keep).front(); }
+
+  /// The result with these values.
+  Attribution explained_by(at::Tensor values) const {
+    return {.values = std::move(values),
+            .target = chosen,
+            .score = score.detach().reshape({-1}),
+            .logits = output.detach()};
+  }
+
+ private:
+  ModelError unrelated(const at::Tensor& tensor) const {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (!tensor.is_same(layers[i])) continue;
+      return ModelError(concat(
+          "the layer '", names[i], "' ",
+          tensor.requires_grad() ? "plays no part in the explained score" : "does not depend on the input"));
+    }
+    return ModelError("the explained score does not depend on the input");
+  }
+};
+
+/// Records one forward pass by `forward(x, pass)`, which fills in the pass's output and layers, and chooses
+/// the target. What the model throws passes through; for the rest see gradient_at_input.
+template <class Forward, class T>
+RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T& target) {
+  require_input(input);
+  const c10::InferenceMode recording(false);  // outside of it gradients are on, whatever the caller had set
+  RecordedPass pass;
+  pass.leaf = private_leaf(input);
+  // The clone lets a model write into its input, which is forbidden on a leaf.
+  forward(pass.leaf.clone(), pass);
+  std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
+  require_gradient(pass.output, pass.score);
+  return pass;
+}
+
+/// Records the forward pass of any Model.
+template <class M, class T>
+RecordedPass record(M& model, const at::Tensor& input, const T& target) {
+  const auto forward = [&model](const at::Tensor& x, RecordedPass& pass) { pass.output = call(model, x); };
+  return record_by(forward, input, target);
+}
+
+/// Records the forward pass of a model that can show what its layers give: `model.tapped(x, names)` has the
+/// members `output` and `layers`, one tensor a name.
+template <class M, class T>
+RecordedPass record(M& model, const at::Tensor& input, const T& target, std::span<const std::string> names) {
+  const auto forward = [&](const at::Tensor& x, RecordedPass& pass) {
+    auto tapped = model.tapped(x, names);
+    pass.output = std::move(tapped.output);
+    pass.layers = std::move(tapped.layers);
+    pass.names.assign(names.begin(), names.end());
+  };
+  return record_by(forward, input, target);
+}
+
+}  // namespace salience::detail

@@ -1,0 +1,60 @@
+// FeaturesHead: a model of two parts, whose layer is what lies between them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/error.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/model/layered_model.hpp>
+
+namespace salience {
+
+/// The model head(features(x)), of any two Models, as a LayeredModel with one layer: the output of
+/// `features`, which has the names "features" and "".
+///
+///     GradCam cam{FeaturesHead{net->features, [net](const at::Tensor& x) { return net->head(x.flatten(1));
+///     }}};
+///
+/// It holds copies of both: module holders and shared pointers copy cheaply, and std::ref shares any
+/// callable. Several threads may use it at once if they may call both parts at once. The head may write into
+/// its input.
+template <class Features, class Head>
+class FeaturesHead {
+ public:
+  FeaturesHead(Features features, Head head) : features_(std::move(features)), head_(std::move(head)) {
+    detail::require_model<Features>();
+    detail::require_model<Head>();
+  }
+
+  at::Tensor operator()(const at::Tensor& input) const {
+    return detail::call(head_, detail::call(features_, input));
+  }
+
+  /// Throws ArgumentError for another name.
+  Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
+    static const std::array<std::string, 1> names{"features"};
+    for (const std::string& layer : layers) {
+      if (!layer.empty() && layer != names[0]) throw ArgumentError::unknown_name("layer", layer, names);
+    }
+    Tapped result;
+    at::Tensor between = detail::call(features_, input);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      result.layers.push_back(between);
+      between = between.clone();  // the head may write into what it is given
+    }
+    result.output = detail::call(head_, between);
+    return result;
+  }
+
+ private:
+  mutable Features features_;  // a model's call operator may be non-const
+  mutable Head head_;
+};
+
+}  // namespace salience

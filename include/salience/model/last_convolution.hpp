@@ -1,0 +1,122 @@
+// LastConvolution: the convolutions of any model, without asking the model.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/record_function.h>
+
+#include <salience/error.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/model/layered_model.hpp>
+
+namespace salience {
+
+namespace detail {
+
+/// Has the outputs of all convolutions that this thread runs, as long as it lives.
+///
+/// LibTorch tells a callback of each operator. A convolution's output is the very tensor that the model goes
+/// on with, so an activation in place would overwrite it. Therefore it is copied into itself through a clone,
+/// and the clone, which nobody else has, is kept: the autograd graph then leads through it.
+class ConvolutionRecorder {
+ public:
+  ConvolutionRecorder() : outer_(current()) {
+    current() = this;
+    // Inside of another recorder's life the callback is there already.
+    if (!outer_) handle_ = at::addThreadLocalCallback(callback());
+  }
+  ConvolutionRecorder(const ConvolutionRecorder&) = delete;
+  ConvolutionRecorder& operator=(const ConvolutionRecorder&) = delete;
+  ~ConvolutionRecorder() {
+    if (!outer_) at::removeCallback(handle_);
+    current() = outer_;
+  }
+
+  const std::vector<at::Tensor>& outputs() const noexcept { return outputs_; }
+
+ private:
+  static ConvolutionRecorder*& current() {
+    thread_local ConvolutionRecorder* recorder = nullptr;
+    return recorder;
+  }
+
+  static at::RecordFunctionCallback callback() {
+    const auto begin = [](const at::RecordFunction&) -> std::unique_ptr<at::ObserverContext> {
+      return nullptr;
+    };
+    const auto end = [](const at::RecordFunction& function, at::ObserverContext*) {
+      if (std::string_view(function.name()) != "aten::convolution" || function.outputs().empty()) return;
+      const at::DisableRecordFunctionGuard no_recursion;
+      at::Tensor output = function.outputs().front().toTensor();
+      const at::Tensor kept = output.clone();
+      if (kept.requires_grad()) output.copy_(kept);
+      current()->outputs_.push_back(kept);
+    };
+    return at::RecordFunctionCallback(begin, end).needsOutputs(true).scopes({at::RecordScope::FUNCTION});
+  }
+
+  ConvolutionRecorder* outer_;
+  at::RecordFunctionGuard enabled_{true};  // the thread may have switched recording off
+  at::CallbackHandle handle_ = 0;
+  std::vector<at::Tensor> outputs_;
+};
+
+}  // namespace detail
+
+/// Any Model as a LayeredModel whose layers are its convolutions: a lambda, a `torch::nn` module. They are
+/// seen as LibTorch runs them, in the order of execution: "convolution.0", "convolution.1" and so on; the
+/// empty name is the last one with more than one position, or the last if there is no such. In a network
+/// whose last block has a convolution in its shortcut that may be the shortcut's: name the other by number.
+///
+///     GradCam cam{LastConvolution{net}};
+///
+/// It holds a copy of the model, see FeaturesHead. Convolutions that a model runs on threads of its own are
+/// not seen, and none is on a custom backend that LibTorch's `aten::convolution` does not dispatch to.
+template <class M>
+class LastConvolution {
+ public:
+  explicit LastConvolution(M model) : model_(std::move(model)) { detail::require_model<M>(); }
+
+  at::Tensor operator()(const at::Tensor& input) const { return detail::call(model_, input); }
+
+  /// Throws ArgumentError for a name that no convolution has, ModelError if the model runs none.
+  Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
+    if (layers.empty()) return {(*this)(input), {}};
+    const detail::ConvolutionRecorder recorder;
+    Tapped result{(*this)(input), {}};
+    for (const std::string& layer : layers) result.layers.push_back(named(layer, recorder.outputs()));
+    return result;
+  }
+
+ private:
+  static at::Tensor named(const std::string& layer, const std::vector<at::Tensor>& outputs) {
+    if (outputs.empty()) throw ModelError("the model ran no convolution: there is no layer to look at");
+    if (layer.empty()) {
+      const auto has_grid = [](const at::Tensor& output) {
+        const at::IntArrayRef sizes = output.sizes();
+        return std::any_of(sizes.begin() + std::min<std::ptrdiff_t>(2, output.dim()), sizes.end(),
+                           [](std::int64_t size) { return size > 1; });
+      };
+      const auto last = std::find_if(outputs.rbegin(), outputs.rend(), has_grid);
+      return last == outputs.rend() ? outputs.back() : *last;
+    }
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      names.push_back(detail::concat("convolution.", i));
+      if (names.back() == layer) return outputs[i];
+    }
+    throw ArgumentError::unknown_name("layer", layer, names);
+  }
+
+  mutable M model_;  // a model's call operator may be non-const
+};
+
+}  // namespace salience
