@@ -8,6 +8,7 @@
 #include <charconv>
 #include <chrono>
 #include <filesystem>
+#include <iomanip>
 #include <iostream>
 #include <new>
 #include <nlohmann/json.hpp>
@@ -64,6 +65,7 @@ nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
   add("completeness", attribution.completeness);
   add("relative_completeness", attribution.relative_completeness);
   add("map_error", attribution.map_error);
+  if (attribution.empty.defined()) figures["empty"] = attribution.empty.item<bool>();
   if (attribution.converged.defined()) figures["converged"] = attribution.converged.item<bool>();
   return figures;
 }
@@ -143,6 +145,18 @@ sal::Baseline baseline(const Options& options, const auto& preprocess) {
   return sal::Baseline::tensor(preprocess(picture));
 }
 
+/// A line each: name, type, shape of the output.
+void list_layers(const sal::ScriptModel& model, const at::Tensor& input) {
+  const std::vector<sal::Layer> layers = model.layers(input);
+  std::size_t longest = 0;
+  for (const sal::Layer& layer : layers) longest = std::max(longest, layer.path.size());
+  for (const sal::Layer& layer : layers) {
+    std::cout << std::left << std::setw(static_cast<int>(longest) + 2) << layer.path << layer.type;
+    if (!layer.shape.empty()) std::cout << ' ' << at::IntArrayRef(layer.shape);
+    std::cout << '\n';
+  }
+}
+
 void run(const Options& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
@@ -151,16 +165,18 @@ void run(const Options& options) {
 
   const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   const std::optional<std::int64_t> index = class_index(options.target, labels);
-  const sal::Image image = sal::load_image(options.image);
+  const auto channels = static_cast<int>(options.mean.size());
+  const sal::Image image = options.list_layers ? sal::Image(options.height, options.width, channels)
+                                               : sal::load_image(options.image);
   const at::Device where = device(options.device);
   const auto model = sal::ScriptModel::load(
       options.model, {.device = where,
                       .dtype = dtype(options.dtype),
                       .prepare = options.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none});
-  const sal::Preprocessor preprocess(sal::Resize{options.height, options.width},
-                                     sal::ToTensor{static_cast<int>(options.mean.size())},
+  const sal::Preprocessor preprocess(sal::Resize{options.height, options.width}, sal::ToTensor{channels},
                                      sal::Normalize{options.mean, options.std});
   const at::Tensor input = preprocess(image).to(where, dtype(options.dtype));
+  if (options.list_layers) return list_layers(model, input);
   const sal::Image seen = preprocess.picture(input);
 
   const fs::path folder = options.output;
@@ -176,6 +192,7 @@ void run(const Options& options) {
   const std::vector<View> article = views();
   const sal::AttributionProcessor over{
       {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
+  const sal::AttributionProcessor cam_over{{.activation = sal::Activation::relu, .colormap = "jet"}};
   const bool several = options.methods.size() > 1;
   std::vector<sal::ContactSheetCell> sheet;  // a row for each method, if there are several
   nlohmann::json summary;
@@ -193,12 +210,18 @@ void run(const Options& options) {
               << ", maximum " << number(values.max()) << '\n';
     write_tensor(path(method + ".pt"), values);
     sheet.push_back({seen, spaced(several ? method : "input")});
+    const bool cam = attribution.empty.defined() && values.size(1) == 1;
     const auto show = [&](const std::string& view, sal::Image picture) {
       sal::save_image(path(method + "_" + view + ".png"), picture);
       sheet.push_back({std::move(picture), spaced(view)});
     };
-    for (const View& view : article) show(view.name, view.processor(values));
-    show("overlay", over(values, seen));
+    for (const View& view : article) {
+      show(view.name, cam ? view.processor(values, seen) : view.processor(values));
+    }
+    show("overlay", cam ? cam_over(values, seen) : over(values, seen));
+    if (attribution.empty.defined() && attribution.empty.item<bool>()) {
+      std::cout << method << ": nothing in the layer speaks for the target, the map is empty\n";
+    }
   }
   // A label that is not UTF-8 gets replacement characters.
   const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);

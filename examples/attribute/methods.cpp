@@ -1,5 +1,8 @@
 #include "methods.hpp"
 
+#include <salience/method/grad_cam.hpp>
+#include <salience/method/guided_backprop.hpp>
+#include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/smooth_grad.hpp>
@@ -35,6 +38,7 @@ std::map<std::string, Method> methods(const sal::ScriptModel& model, const Optio
   sal::IntegratedGradientsOptions refined = steps, idgi = steps;
   refined.tolerance = options.tolerance;
   idgi.idgi = true;
+  const sal::CamOptions cam{.layer = options.layers.empty() ? sal::LayerNames() : options.layers};
   return {
       {"vanilla", with_target(vanilla)},
       {"input_x_gradient", with_target(sal::InputXGradient(model))},
@@ -45,5 +49,14 @@ std::map<std::string, Method> methods(const sal::ScriptModel& model, const Optio
       {"guided_ig", with_target(sal::IntegratedGradients(model, steps, sal::GuidedPath{}))},
       {"blur_ig", with_target(sal::IntegratedGradients(model, refined, sal::BlurPath{}))},
       {"idgi", with_target(sal::IntegratedGradients(model, idgi))},
+      {"guided_backprop", with_target(sal::GuidedBackprop(model))},
+      {"deconvnet", with_target(sal::Deconvnet(model))},
+      {"grad_cam", with_target(sal::GradCam(model, cam))},
+      {"grad_cam_pp", with_target(sal::GradCamPlusPlus(model, cam))},
+      {"hires_cam", with_target(sal::HiResCam(model, cam))},
+      {"xgrad_cam", with_target(sal::XGradCam(model, cam))},
+      {"layer_cam", with_target(sal::LayerCam(model, cam))},
+      {"eigen_cam", with_target(sal::EigenCam(model, cam))},
+      {"guided_grad_cam", with_target(sal::GuidedGradCam(model, cam))},
   };
 }

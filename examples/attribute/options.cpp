@@ -30,12 +30,18 @@ int parse(int argc, char** argv, Options& options) {
   app.option_defaults()->always_capture_default();
 
   app.add_option("--model", options.model, "TorchScript file (.pt)")->required();
-  app.add_option("--image", options.image, "picture: PNG, JPEG, BMP, ...")->required();
-  app.add_option("--output", options.output, "folder for the results, made if missing")->required();
+  app.add_option("--image", options.image, "picture: PNG, JPEG, BMP, ...");
+  app.add_option("--output", options.output, "folder for the results, made if missing");
   app.add_option("--labels", options.labels, "text file, one class name a line");
   app.add_option("--top", options.top, "how many predictions to show")->check(CLI::Range(1, 1'000'000));
   app.add_option("--method", options.methods, "attribution method; may be given several times")
       ->check(CLI::IsMember(method_names()));
+  app.add_option("--layer", options.layers,
+                 "layer of the cam methods, by its name in Python; several give the mean of their maps; "
+                 "default: the last "
+                 "convolution");
+  app.add_flag("--list-layers", options.list_layers,
+               "print the model's layers (name, type, shape of the output) and end");
   app.add_option("--target", options.target, "class to explain: argmax, an index, or a label");
   std::string size = "224x224";
   app.add_option("--size", size, "input size HEIGHTxWIDTH")->check([&options](const std::string& text) {
@@ -75,6 +81,8 @@ int parse(int argc, char** argv, Options& options) {
 
   try {
     app.parse(argc, argv);
+    if (!options.list_layers && options.image.empty()) throw CLI::RequiredError("--image");
+    if (!options.list_layers && options.output.empty()) throw CLI::RequiredError("--output");
     if (options.mean.size() != options.std.size() || (options.mean.size() != 1 && options.mean.size() != 3)) {
       throw CLI::ValidationError("--mean and --std", "need one value each, or three each");
     }

@@ -8,9 +8,24 @@
 
 /// The names that --method takes.
 inline std::vector<std::string> method_names() {
-  return {"vanilla",        "input_x_gradient", "smooth_grad",
-          "smooth_grad_sq", "var_grad",         "integrated_gradients",
-          "guided_ig",      "blur_ig",          "idgi"};
+  return {"vanilla",
+          "input_x_gradient",
+          "smooth_grad",
+          "smooth_grad_sq",
+          "var_grad",
+          "guided_backprop",
+          "integrated_gradients",
+          "guided_ig",
+          "blur_ig",
+          "idgi",
+          "deconvnet",
+          "grad_cam",
+          "grad_cam_pp",
+          "hires_cam",
+          "xgrad_cam",
+          "layer_cam",
+          "eigen_cam",
+          "guided_grad_cam"};
 }
 
 struct Options {
@@ -19,6 +34,8 @@ struct Options {
   std::string labels;
   std::string output;
   std::vector<std::string> methods{"vanilla"};
+  std::vector<std::string> layers;
+  bool list_layers = false;
   std::string target = "argmax";
   std::int64_t top = 5;
   int height = 224;
