@@ -233,6 +233,7 @@ find_peers() {
   local minor=${version#2.}
   installed "$PEERS" torchvision || pip_install "$PEERS" --no-deps "torchvision==0.$((${minor%%.*} + 15)).*"
   installed "$PEERS" captum tqdm packaging || pip_install "$PEERS" --no-deps captum tqdm packaging
+  installed "$PEERS" grad-cam ttach || pip_install "$PEERS" --no-deps grad-cam==1.5.7 ttach==0.0.3  # pytorch-grad-cam
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
 }
 

@@ -312,3 +312,14 @@ TEST_CASE("predict explains nothing and tells the rest") {
 }
 
 static_assert(Attributor<GradCam<std::remove_const_t<decltype(model)>>>);
+
+TEST_CASE("four dimensions that have the input's aspect only with the channels last are taken so") {
+  // (N, 2, h, w) to (N, h, w, 16): channels last it is a grid of the input's aspect, otherwise not
+  const at::Tensor mix = normal({2, 16}, at::kDouble, 71);
+  const auto last = [&mix](const at::Tensor& x) { return x.permute({0, 2, 3, 1}).matmul(mix); };
+  const auto first = [&last](const at::Tensor& x) { return last(x).permute({0, 3, 1, 2}); };
+  const at::Tensor x = normal({2, 2, 4, 6}, at::kDouble, 72);
+  const auto sum = [](const at::Tensor& grid) { return grid.mul(grid).sum({1, 2, 3}).unsqueeze(1); };
+  CHECK(distance(GradCam(FeaturesHead(last, sum))(x).values, GradCam(FeaturesHead(first, sum))(x).values) <
+        1e-13);
+}

@@ -188,6 +188,17 @@ def forward(self, x):
   CHECK(layers[0].shape == last.sizes().vec());
 }
 
+TEST_CASE("an overloaded layer, whose method TorchScript calls forward__0, is one too") {
+  Module twice("Twice");
+  twice.define("def forward__0(self, x):\n    return x * 2\n");
+  const Module module = network(R"(
+def forward(self, x):
+    return self.twice.forward__0(x).mean([2, 3])
+)",
+                                {{"twice", twice}});
+  CHECK(same(tap(ScriptModel(module), {"twice"}).layers[0].detach(), input.mul(2)));
+}
+
 TEST_CASE("a layer behind an interface-typed attribute is found by its name") {
   const Module module = torch::jit::load(std::string(SALIENCE_TEST_DATA_DIR) + "/script/interface.pt");
   const ScriptModel model(module, {.dtype = at::kDouble});

@@ -82,11 +82,14 @@ inline void remove_marks(std::shared_ptr<torch::jit::Graph>& graph) {
   torch::jit::ConstantPooling(graph);
 }
 
-/// "forward", and "forward1" and so on: a trace has one for each use of a layer.
+/// "forward"; "forward1" and so on, of which a trace has one for each use of a layer; "forward__0" and so on,
+/// of an overloaded method.
 inline bool is_forward(std::string_view method) {
-  constexpr std::string_view forward = "forward";
-  return method.starts_with(forward) && std::all_of(method.begin() + forward.size(), method.end(),
-                                                    [](unsigned char c) { return std::isdigit(c) != 0; });
+  constexpr std::string_view forward = "forward", overload = "__";
+  if (!method.starts_with(forward)) return false;
+  method.remove_prefix(forward.size());
+  if (method.starts_with(overload)) method.remove_prefix(overload.size());
+  return std::all_of(method.begin(), method.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 /// "__torch__.torch.nn.modules.conv.___torch_mangle_5.Conv2d" is a "Conv2d".

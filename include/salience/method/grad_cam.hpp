@@ -33,7 +33,8 @@ struct CamOptions {
   bool upsample =
       true;  ///< bilinearly (align_corners=false) to the input's size; false: the layer's own grid
   /// How the layer's output becomes a grid (N, C, h, w), see token_grid.hpp. By default one of four
-  /// dimensions is taken as that, and of three as tokens (N, T, C): h * w of them in the input's aspect or in
+  /// dimensions is taken as that (or as (N, h, w, C), if only so it has the input's aspect), and of three as
+  /// tokens (N, T, C): h * w of them in the input's aspect or in
   /// a square, a class token before them left out.
   GridReshape reshape{};
 };

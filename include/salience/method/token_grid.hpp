@@ -53,6 +53,13 @@ struct ChannelsLast {
 
 namespace detail {
 
+/// How much higher a grid is than its width asks for in that aspect (height over width). Patches are whole:
+/// up to one may be missing at the edge, along each side.
+inline double excess_of(std::int64_t height, std::int64_t width, double aspect) {
+  return static_cast<double>(height) - static_cast<double>(width) * aspect;
+}
+inline bool fits(double excess, double aspect) { return -1.0 < excess && excess < aspect; }
+
 /// (N, T, C) as a grid: T or T - 1 tokens in the input's aspect, or else in a square.
 inline Tokens inferred_tokens(const at::Tensor& layer, const at::Tensor& input, const std::string& name) {
   const std::int64_t count = layer.size(1);
@@ -67,9 +74,8 @@ inline Tokens inferred_tokens(const at::Tensor& layer, const at::Tensor& input, 
       for (std::int64_t height = 1; height <= count - leading; ++height) {
         if ((count - leading) % height != 0) continue;
         const std::int64_t width = (count - leading) / height;
-        // Patches are whole: up to one may be missing at the edge, along each side.
-        const double excess = static_cast<double>(height) - static_cast<double>(width) * aspect;
-        if (excess <= -1.0 || excess >= aspect || (best && std::abs(excess) >= least)) continue;
+        const double excess = excess_of(height, width, aspect);
+        if (!fits(excess, aspect) || (best && std::abs(excess) >= least)) continue;
         best = Tokens{height, width, leading};
         least = std::abs(excess);
       }
@@ -81,8 +87,17 @@ inline Tokens inferred_tokens(const at::Tensor& layer, const at::Tensor& input, 
                              "class token; give the option reshape, Tokens{height, width, leading}"));
 }
 
+/// Whether four dimensions have the input's aspect only as (N, h, w, C), as the stages of Swin give them.
+inline bool is_channels_last(const at::Tensor& layer, const at::Tensor& input) {
+  if (input.dim() != 4) return false;
+  const double aspect = static_cast<double>(input.size(2)) / static_cast<double>(input.size(3));
+  return !fits(excess_of(layer.size(2), layer.size(3), aspect), aspect) &&
+         fits(excess_of(layer.size(1), layer.size(2), aspect), aspect);
+}
+
 /// A layer's output, or the gradient there, as (N, C, h, w).
 inline GridReshape reshape_for(const at::Tensor& layer, const at::Tensor& input, const std::string& name) {
+  if (layer.dim() == 4 && is_channels_last(layer, input)) return ChannelsLast{};
   if (layer.dim() == 4) return [](const at::Tensor& grid) { return grid; };
   if (layer.dim() == 3) return inferred_tokens(layer, input, name);
   throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer),

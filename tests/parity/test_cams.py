@@ -1,0 +1,339 @@
+"""Class activation maps on TorchScript files against Captum and pytorch-grad-cam on eager twins; layers."""
+
+import re
+import sys
+import unittest
+import unittest.mock
+
+import numpy
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from networks import CLASSES, SIZE, Case, attribute, folded, network, picture, relative, scripts, twin_of
+from torch import nn
+from torchvision import models
+
+# pytorch-grad-cam imports OpenCV and scikit-learn for what is not used here.
+_absent = ("cv2", "sklearn", "sklearn.decomposition")
+with unittest.mock.patch.dict(sys.modules, {name: unittest.mock.MagicMock() for name in _absent}):
+    from pytorch_grad_cam import (ActivationsAndGradients, EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM,
+                                  XGradCAM)
+
+PEERS = {"grad_cam": GradCAM, "grad_cam_pp": GradCAMPlusPlus, "hires_cam": HiResCAM, "xgrad_cam": XGradCAM,
+         "layer_cam": LayerCAM, "eigen_cam": EigenCAM}
+BOUNDS = {method: 1e-8 for method in PEERS} | {"eigen_cam": 1e-6}  # it converts this one's result to float32
+
+
+def upsampled(cam, size=SIZE):
+    return nn.functional.interpolate(cam, size, mode="bilinear", align_corners=False)
+
+
+def recorded(twin, layer, x, target, reshape=None, copied=True):
+    """A layer's activations and gradients by pytorch-grad-cam's hooks; the network goes on with a copy, or does not."""
+    module = twin.get_submodule(layer)
+    recorder = ActivationsAndGradients(twin, [module], reshape)
+    copying = module.register_forward_hook(lambda _module, _input, output: output.clone() if copied else None)
+    x = x.clone().requires_grad_()
+    torch.autograd.grad(recorder(x)[0, target], x)
+    result = recorder.activations[0].numpy().copy(), recorder.gradients[0].numpy().copy()
+    copying.remove()
+    recorder.release()
+    return result
+
+
+def raw_map(twin, method, activations, gradients):
+    """pytorch-grad-cam's map (1,1,h,w) before anything is cut off or scaled."""
+    with PEERS[method](twin, []) as peer:
+        cam = peer.get_cam_image(None, None, None, activations, gradients, eigen_smooth=False)
+    return torch.tensor(cam)[None].double()
+
+
+def peer_maps(twin, layer, x, target):
+    """All methods' signed maps by pytorch-grad-cam, and Grad-CAM++ with its epsilon once more as "with epsilon"."""
+    activations, gradients = recorded(twin, layer, x, target)
+    maps = {method: raw_map(twin, method, activations, gradients) for method in PEERS}
+    maps["with epsilon"] = maps["grad_cam_pp"]
+    # Its epsilon of 1e-6 is fixed; A/c and c*G leave all of the formula but that, which becomes 1e-6/c^2.
+    c = 2.0**30
+    maps["grad_cam_pp"] = raw_map(twin, "grad_cam_pp", activations / c, gradients * c)
+    if maps["eigen_cam"].max() < -maps["eigen_cam"].min():  # its sign is the one that LAPACK happens to give
+        maps["eigen_cam"] = -maps["eigen_cam"]
+    return maps
+
+
+def captum_map(twin, layer, x, target):
+    cam = LayerGradCam(twin, twin.get_submodule(layer)).attribute(x, target=target, relu_attributions=True)
+    return LayerAttribution.interpolate(cam.detach(), SIZE, "bilinear")
+
+
+def speaking_target(twin, layer, x):
+    """A class of which Grad-CAM is not empty: for many classes of random weights it is."""
+    return next(target for target in range(CLASSES) if captum_map(twin, layer, x, target).any())
+
+
+class Peers(Case):
+    def compare(self, name, layers, kinds):
+        """`layers` pairs what the program is told, None for its default, with the twin's module that it must be."""
+        model, x = network(name), picture()
+        paths = {kind: self.saved(module, kind) for kind, module in scripts(model, kinds)}
+        for frozen in (False, True):
+            twin = twin_of(folded(model) if frozen else model)
+            for layer, module in layers:
+                has_name = not frozen or layer is None or "convolution" in layer
+                mine = [kind for kind in paths if ("frozen" in kind) == frozen and has_name]
+                if not mine:
+                    continue
+                target = speaking_target(twin, module, x)
+                maps = peer_maps(twin, module, x, target)
+                truth = {method: upsampled(cam.clamp_min(0)) for method, cam in maps.items()}
+                captum = captum_map(twin, module, x, target)
+                for kind in mine:
+                    with self.subTest(model=name, kind=kind, layer=layer):
+                        title = f"{name} {kind}, layer {layer or module + ', the default'}"
+                        self.check_all(title, paths[kind], layer, target, truth, captum)
+                        if kind in ("traced", "frozen traced"):
+                            self.check_float32(title, paths[kind], layer, target, captum)
+
+    def check_float32(self, title, path, layer, target, captum):
+        named = [layer] if layer else []
+        ours = self.ours(path, ["grad_cam"], "--target", target, layers=named, dtype="float32")[0]["grad_cam"]
+        print(f"{title}: grad_cam in float32 is off Captum's in float64 by {relative(ours, captum):.1e}")
+        self.assertLess(relative(ours, captum), 5e-2)
+        self.assertEqual(ours.dtype, torch.float32)
+
+    def check_all(self, title, path, layer, target, truth, captum):
+        ours, summary = self.ours(path, list(PEERS), "--target", target, layers=[layer] if layer else [])
+        errors = {method: relative(ours[method], truth[method]) for method in PEERS if truth[method].any()}
+        epsilon = relative(truth["with epsilon"], truth["grad_cam_pp"]) if "grad_cam_pp" in errors else float("inf")
+        print(f"{title}: grad_cam is off Captum's by {relative(ours['grad_cam'], captum):.1e}; off pytorch-grad-cam's:",
+              ", ".join(f"{method} {error:.1e}" for method, error in errors.items()),
+              f"(its epsilon changes grad_cam_pp by {epsilon:.1e})")
+        self.assertLess(relative(ours["grad_cam"], captum), 1e-8)
+        for method in PEERS:
+            self.assertEqual(tuple(ours[method].shape), (1, 1, *SIZE))
+            self.assertEqual(ours[method].dtype, torch.float64)
+            self.assertIs(summary["methods"][method]["empty"], not truth[method].any(), method)
+            if method in errors:
+                self.assertLess(errors[method], BOUNDS[method], method)
+            else:
+                self.assertFalse(ours[method].any(), method)
+        self.assertIn("grad_cam", errors)
+
+    def test_a_small_vgg(self):
+        self.compare("small", [(None, "last"), ("features.2", "features.2"), ("features.4", "features.4"),
+                               ("convolution.1", "features.2")], ["traced", "scripted", "frozen scripted"])
+
+    def test_vgg16(self):
+        self.compare("vgg16", [(None, "features.28"), ("features.22", "features.22")],
+                     ["traced", "scripted", "frozen traced"])
+
+    def test_resnet18(self):
+        self.compare("resnet18", [(None, "layer4.1.conv2"), ("layer4.1.bn2", "layer4.1.bn2"),
+                                  ("layer4.0.relu", "layer4.0.relu.relus.1"), ("convolution.0", "conv1")],
+                     ["traced", "scripted", "frozen traced"])
+
+    def test_resnet50(self):
+        self.compare("resnet50", [(None, "layer4.2.conv3"), ("layer3", "layer3")], ["traced"])
+
+    def test_mobilenet_v2(self):
+        layers = [(None, "features.18.0"), ("features.18", "features.18"), ("features.13", "features.13")]
+        self.compare("mobilenet_v2", layers, ["traced", "scripted"])
+
+    def test_swins_layer_after_its_permutation(self):
+        torch.manual_seed(0)
+        model, size = models.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], num_classes=CLASSES).eval(), (64, 64)
+        path = self.saved(torch.jit.trace(model, torch.randn(1, 3, *size), check_trace=False))
+        twin, x = twin_of(model), picture(size=size)
+        activations, gradients = recorded(twin, "norm", x, 3, lambda grid: grid.permute(0, 3, 1, 2))
+        truth = upsampled(raw_map(model, "grad_cam", activations, gradients).clamp_min(0), size)
+        ours = self.ours(path, ["grad_cam"], "--target", 3, layers=["norm"], size=size)[0]["grad_cam"]  # (N,h,w,C)
+        print(f"Swin, norm: {relative(ours, truth):.1e}")
+        self.assertLess(relative(ours, truth), 1e-8)
+
+    def test_a_prepared_model_gives_the_same_also_between_what_was_folded(self):
+        methods = ["grad_cam", "hires_cam", "eigen_cam", "guided_grad_cam"]
+        for name, layers in (("resnet18", ["", "layer4.1.conv2", "layer4.1.bn2"]), ("mobilenet_v2", ["features.18.1"])):
+            (_, module), = scripts(network(name), ["scripted"])
+            path = self.saved(module)
+            for layer in layers:
+                named = [layer] if layer else []
+                plain, fast = (self.ours(path, methods, "--target", 3, "--prepare", prepare, layers=named)[0]
+                               for prepare in ("none", "fast"))
+                errors = [relative(fast[method], plain[method]) for method in methods if plain[method].any()]
+                print(f"{name}, layer {layer or 'by default'}: fast is off by", *(f"{error:.1e}" for error in errors))
+                self.assertLess(max(errors), 1e-8)
+
+    def test_several_layers_give_the_mean_of_maps_divided_by_their_maxima(self):
+        model, x = network("resnet18"), picture()
+        twin, layers = twin_of(model), ["layer2.1.conv1", "layer4", "layer3"]
+        (_, module), = scripts(model, ["traced"])
+        target = speaking_target(twin, "layer4", x)
+        methods = [method for method in PEERS if method != "eigen_cam"]
+        maps = {layer: peer_maps(twin, layer, x, target) for layer in layers}
+        ours, _ = self.ours(self.saved(module), methods, "--target", target, layers=layers)
+        for method in methods:
+            parts = [maps[layer][method].clamp_min(0) for layer in layers]
+            truth = sum(upsampled(part / part.max()) for part in parts) / len(parts)
+            self.assertTrue(all(part.any() for part in parts))
+            print(f"{method} of {', '.join(layers)}: {relative(ours[method], truth):.1e}")
+            self.assertLess(relative(ours[method], truth), 1e-8)
+
+
+class Facts(Case):
+    def test_captum_refuses_torchscript(self):
+        for kind, module in scripts(network("resnet18"), ["traced", "scripted"]):
+            with self.assertRaises(Exception) as refusal:
+                LayerGradCam(module, module.layer4).attribute(picture(torch.float32), target=3)
+            print(f"Captum's LayerGradCam on a {kind} module:", repr(refusal.exception)[:100])
+
+    def test_captum_grad_cam_and_pytorch_grad_cam_agree(self):
+        twin, x = twin_of(network("resnet18")), picture()
+        target = speaking_target(twin, "layer4", x)
+        theirs = upsampled(peer_maps(twin, "layer4", x, target)["grad_cam"].clamp_min(0))
+        self.assertLess(relative(theirs, captum_map(twin, "layer4", x, target)), 1e-12)
+
+    def test_pytorch_grad_cams_epsilon_is_not_small(self):
+        twin, x = twin_of(network("resnet18")), picture()
+        target = speaking_target(twin, "layer1", x)
+        maps = peer_maps(twin, "layer1", x, target)
+        off = relative(maps["with epsilon"].clamp_min(0), maps["grad_cam_pp"].clamp_min(0))
+        print(f"pytorch-grad-cam's epsilon changes Grad-CAM++ at ResNet-18's layer1 by {off:.1%}")
+        self.assertGreater(off, 0.01)
+
+    def test_writing_in_place_after_a_layer_changes_pytorch_grad_cams_map_but_not_ours(self):
+        model, x, layer = network("resnet18"), picture(), "layer4.1.bn2"
+        twin = twin_of(model)
+        target = speaking_target(twin, layer, x)
+        truth = captum_map(twin, layer, x, target)
+        activations, gradients = recorded(twin, layer, x, target, copied=False)
+        theirs = upsampled(raw_map(twin, "grad_cam", activations, gradients).clamp_min(0))
+        (_, module), = scripts(model, ["traced"])
+        ours = self.ours(self.saved(module), ["grad_cam"], "--target", target, layers=[layer])[0]["grad_cam"]
+        print(f"{layer}, which `out += identity` overwrites: pytorch-grad-cam {relative(theirs, truth):.1e}, ours "
+              f"{relative(ours, truth):.1e} off Captum's")
+        self.assertGreater(relative(theirs, truth), 0.1)
+        self.assertLess(relative(ours, truth), 1e-8)
+
+    def test_an_unknown_layer_is_one_line_with_the_nearest_names(self):
+        for kind, module in scripts(network("resnet18"), ["traced", "scripted"]):
+            path = self.saved(module)
+            said = self.fails(path, ["grad_cam"], "'layer4.1.bn3'", "'layer4.1.bn2'", more=("--layer", "layer4.1.bn3"))
+            self.fails(path, ["guided_grad_cam"], "'layer5'", "'layer1'", more=("--layer", "layer5"))
+            print(f"{kind}: {said.strip()}")
+
+    def test_a_frozen_file_has_numbered_convolutions(self):
+        (_, module), = scripts(network("resnet18"), ["frozen scripted"])
+        path = self.saved(module)
+        listed = self.listed(path)
+        self.assertEqual([name for name, _, _ in listed], [f"convolution.{i}" for i in range(20)])
+        self.assertEqual({kind for _, kind, _ in listed}, {"Convolution"})
+        shapes = []
+        twin = twin_of(network("resnet18"))
+        for submodule in twin.modules():
+            if isinstance(submodule, nn.Conv2d):
+                submodule.register_forward_hook(lambda _module, _input, output: shapes.append(list(output.shape)))
+        twin(picture())
+        self.assertEqual([shape for _, _, shape in listed], shapes)
+        said = self.fails(path, ["grad_cam"], "'layer4.1.bn2'", "frozen", "'convolution.0'", "'convolution.19'",
+                          more=("--layer", "layer4.1.bn2"))
+        print(said.strip())
+
+    def listed(self, path, size=SIZE):
+        """(name, type, shape or None) of each line of --list-layers."""
+        done = attribute("--model", path, "--list-layers", "--size", f"{size[0]}x{size[1]}")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        lines = []
+        for line in done.stdout.splitlines():
+            name, kind, shape = re.fullmatch(r"(\S+) +(\w+)(?: \[([\d, ]*)\])?", line).groups()
+            lines.append((name, kind, [int(size) for size in shape.split(",")] if shape is not None else None))
+        return lines
+
+    def test_the_list_has_pythons_names_types_and_shapes(self):
+        vit = models.VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=CLASSES).eval()
+        for title, model, kinds, size in (("small", network("small"), ["traced", "scripted"], SIZE),
+                                          ("resnet18", network("resnet18"), ["traced", "scripted"], SIZE),
+                                          ("mobilenet_v2", network("mobilenet_v2"), ["traced", "scripted"], SIZE),
+                                          ("vit", vit, ["traced", "scripted"], (64, 64))):
+            seen, handles = {}, []
+            for name, module in model.named_modules():
+                def hook(_module, _input, output, name=name):
+                    seen[name] = list(output.shape) if isinstance(output, torch.Tensor) else None
+
+                handles.append(module.register_forward_hook(hook))
+            model(picture(torch.float32, size))
+            for handle in handles:
+                handle.remove()
+            del seen[""]
+            example = torch.randn(1, 3, *size)
+            for kind in kinds:
+                with self.subTest(model=title, kind=kind):
+                    scripted = kind == "scripted"
+                    module = torch.jit.script(model) if scripted else torch.jit.trace(model, example, check_trace=False)
+                    listed = self.listed(self.saved(module), size)
+                    shapes = {name: shape for name, _, shape in listed}
+                    self.assertEqual(len(shapes), len(listed), "a name stands twice")
+                    expected = dict(seen)
+                    if (title, kind) == ("small", "scripted"):  # a script keeps both names of one module
+                        half = [size // 2 for size in SIZE]
+                        expected |= {"features.1": [1, 12, *half], "features.3": [1, 16, *half]}
+                    if (title, kind) == ("vit", "traced"):  # of attention's (tensor, None) a trace leaves the tensor
+                        expected = {name: shape or [1, 17, 32] for name, shape in expected.items()}
+                    self.assertEqual(shapes, expected)
+                    self.assertEqual({name: kind for name, kind, _ in listed},
+                                     {name: type(model.get_submodule(name)).__name__ for name in expected})
+                    print(f"{title} {kind}: {len(listed)} layers")
+
+    def test_an_all_negative_map_is_zeros_and_flagged(self):
+        torch.manual_seed(0)
+        pool = nn.AdaptiveAvgPool2d(1)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), pool, nn.Flatten(), nn.Linear(4, 2)).eval()
+        with torch.no_grad():
+            model[4].weight.copy_(torch.tensor([[1.0], [-1.0]]).expand(2, 4))
+        path = self.saved(next(module for _, module in scripts(model, ["traced"])))
+        for target, empty in ((0, False), (1, True)):
+            ours, summary = self.ours(path, ["grad_cam", "guided_grad_cam"], "--target", target, layers=["1"])
+            self.assertIs(summary["methods"]["grad_cam"]["empty"], empty)
+            self.assertIs(summary["methods"]["guided_grad_cam"]["empty"], empty)
+            for tensor in ours.values():
+                self.assertTrue(tensor.isfinite().all())
+                self.assertIs(bool(tensor.any()), not empty)
+
+
+class VisionTransformer(Case):
+    SIZE = (64, 64)
+
+    def setUp(self):
+        super().setUp()
+        torch.manual_seed(0)
+        self.model = models.VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=CLASSES).eval()
+        nn.init.normal_(self.model.heads.head.weight)  # torchvision begins with zeros
+        self.path = self.saved(torch.jit.trace(self.model, torch.randn(1, 3, *self.SIZE), check_trace=False))
+
+    def test_tokens_become_a_grid_without_the_class_token(self):
+        def grid(tokens):
+            return tokens[:, 1:].reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
+
+        twin, x = twin_of(self.model), picture(size=self.SIZE)
+        for layer in ("encoder.layers.encoder_layer_0", "encoder.layers.encoder_layer_1.ln_1"):
+            for target in range(CLASSES):
+                activations, gradients = recorded(twin, layer, x, target, grid)
+                truth = upsampled(raw_map(twin, "grad_cam", activations, gradients).clamp_min(0), self.SIZE)
+                if truth.any():
+                    break
+            weights = torch.tensor(gradients).mean((2, 3))
+            by_hand = torch.einsum("nchw,nc->nhw", torch.tensor(activations), weights)[None]
+            ours, summary = self.ours(self.path, ["grad_cam"], "--target", target, layers=[layer], size=self.SIZE)
+            print(f"ViT, {layer}: {relative(ours['grad_cam'], truth):.1e}")
+            self.assertEqual(tuple(ours["grad_cam"].shape), (1, 1, *self.SIZE))
+            self.assertLess(relative(ours["grad_cam"], truth), 1e-8)
+            self.assertLess(relative(ours["grad_cam"], upsampled(by_hand.clamp_min(0), self.SIZE)), 1e-8)
+            self.assertIs(summary["methods"]["grad_cam"]["empty"], False)
+
+    def test_the_last_blocks_tokens_have_no_gradient_and_that_is_said(self):
+        ours, summary = self.ours(self.path, ["grad_cam"], layers=["encoder.layers.encoder_layer_1"], size=self.SIZE,
+                                  warning="'encoder.layers.encoder_layer_1' is zero everywhere")
+        self.assertFalse(ours["grad_cam"].any())
+        self.assertIs(summary["methods"]["grad_cam"]["empty"], True)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2, warnings="ignore")
