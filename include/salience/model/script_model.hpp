@@ -16,6 +16,8 @@
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/script.h>
 
+#include <salience/detail/script_activations.hpp>
+#include <salience/detail/script_fast.hpp>
 #include <salience/detail/script_file.hpp>
 #include <salience/detail/script_graph.hpp>
 #include <salience/detail/script_layers.hpp>
@@ -134,6 +136,7 @@ class ScriptModel {
 
     Program prepared(std::shared_ptr<torch::jit::Graph> graph) const {
       const bool channels_last = options.prepare == Prepare::fast && detail::fold(graph, self);
+      detail::choose_in_place(*graph);
       const torch::jit::Code code(graph, "forward");
       return {std::move(graph), channels_last, code};
     }

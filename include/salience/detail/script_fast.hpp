@@ -1,0 +1,151 @@
+// What Prepare::fast does to a graph. For model/script_model.hpp alone.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <torch/csrc/jit/ir/alias_analysis.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/passes/constant_propagation.h>
+#include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/csrc/jit/passes/frozen_conv_folding.h>
+#include <torch/script.h>
+
+#include <salience/detail/script_inline.hpp>
+
+namespace salience::detail {
+
+/// Turns what is read from the module into constants, where `wanted` says so.
+template <class Wanted>
+void make_constant(torch::jit::Graph& graph, const torch::jit::Module& module, const Wanted& wanted) {
+  for (torch::jit::Node* node : nodes_of(graph)) {
+    if (node->kind() != c10::prim::GetAttr) continue;
+    const auto value = attribute_of(node->output(), graph, module);
+    if (!value || value->isObject() || !wanted(*node, *value)) continue;
+    const torch::jit::WithInsertPoint before(node);
+    if (const auto constant = torch::jit::tryInsertConstant(graph, *value)) {
+      node->output()->replaceAllUsesWith(*constant);
+    }
+  }
+}
+
+inline void simplify(std::shared_ptr<torch::jit::Graph>& graph) {
+  torch::jit::EliminateDeadCode(graph);
+  torch::jit::ConstantPropagation(graph);
+  torch::jit::EliminateDeadCode(graph);
+}
+
+/// Whether a list of integers is known to hold nothing but ones.
+inline bool all_ones(torch::jit::Value* list) {
+  const auto is_one = [](const c10::IValue& value) { return value.isInt() && value.toInt() == 1; };
+  if (const auto known = torch::jit::toIValue(list)) {
+    const auto elements = known->toListRef();
+    return std::all_of(elements.begin(), elements.end(), is_one);
+  }
+  const auto parts = list->node()->inputs();
+  return list->node()->kind() == c10::prim::ListConstruct &&
+         std::all_of(parts.begin(), parts.end(), [&is_one](torch::jit::Value* part) {
+           const auto known = torch::jit::toIValue(part);
+           return known && is_one(*known);
+         });
+}
+
+/// Whether LibTorch would hand this convolution to a matrix product of its own when there is one thread.
+inline bool is_pointwise(torch::jit::Node* convolution, const at::Tensor& weight) {
+  const auto is_false = [](torch::jit::Value* flag) {
+    const auto known = torch::jit::toIValue(flag);
+    return known && known->isBool() && !known->toBool();
+  };
+  const bool traced = convolution->inputs().size() > 7;  // then `transposed` stands behind the dilation
+  return weight.size(2) == 1 && weight.size(3) == 1 && weight.is_cpu() &&
+         weight.scalar_type() == at::kFloat && all_ones(convolution->input(3)) &&
+         all_ones(convolution->input(5)) && (!traced || is_false(convolution->input(6)));
+}
+
+/// Gives a 1x1 convolution a dilation of 2, which changes nothing in it but who computes it: for a dilated
+/// one LibTorch asks oneDNN also with one thread, which is twice as fast, forward and backward. Inputs of up
+/// to 20480 elements never go there; dilated they would meet a slow kernel.
+inline void prefer_onednn(torch::jit::Graph& graph, torch::jit::Node* convolution) {
+  torch::jit::Value* count =
+      graph.insert(c10::Symbol::fromQualString("aten::numel"), {convolution->input(0)});
+  torch::jit::Value* large = graph.insert(c10::aten::gt, {count, 20480});
+  torch::jit::Value* more = graph.insert(c10::aten::Int, {large});
+  torch::jit::Value* dilation = graph.insert(c10::aten::add, {more, 1});
+  const auto list = graph.insertNode(graph.createList(c10::IntType::get(), {dilation, dilation}));
+  convolution->replaceInput(5, list->output());
+}
+
+/// Convolution weights channels-last, and views as reshapes, since a channels-last tensor cannot be viewed
+/// flat. False, and nothing done, if something is written through such a view.
+inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph) {
+  const torch::jit::AliasDb aliases(graph);
+  std::vector<torch::jit::Node*> views, convolutions;
+  for (torch::jit::Node* node : nodes_of(*graph)) {
+    const std::string_view kind = node->kind().toQualString();
+    const bool by_size = kind == "aten::view" && node->inputs().size() == 2 &&
+                         node->input(1)->type()->kind() == c10::TypeKind::ListType;
+    if (by_size && aliases.hasWriters(node->output())) return false;
+    if (by_size) views.push_back(node);
+    if (kind == "aten::conv2d" || kind == "aten::_convolution") convolutions.push_back(node);
+  }
+  for (torch::jit::Node* view : views) {
+    const torch::jit::WithInsertPoint before(view);
+    torch::jit::Value* reshaped = graph->insert(c10::aten::reshape, {view->input(0), view->input(1)});
+    view->output()->replaceAllUsesWith(reshaped);
+  }
+  for (torch::jit::Node* node : convolutions) {
+    const auto weight = torch::jit::toIValue(node->input(1));
+    if (!weight || !weight->isTensor() || weight->toTensor().dim() != 4) continue;
+    const torch::jit::WithInsertPoint before(node);
+    node->replaceInput(1,
+                       graph->insertConstant(weight->toTensor().contiguous(at::MemoryFormat::ChannelsLast)));
+    if (is_pointwise(node, weight->toTensor())) prefer_onednn(*graph, node);
+  }
+  torch::jit::EliminateDeadCode(graph);
+  return true;
+}
+
+/// Rewrites a private graph for speed: what is read from the module and never written becomes constant, what
+/// follows from constants is computed, BatchNorm in evaluation mode is folded into the convolution before it.
+/// Gives whether the graph wants channels-last pictures. A graph that writes to what it reads from the module
+/// is left alone after the first step.
+inline bool fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& module) {
+  const auto assigned = [&graph] {
+    std::set<std::string> names;
+    for (const torch::jit::Node* node : nodes_of(*graph)) {
+      if (node->kind() == c10::prim::SetAttr) names.insert(node->s(c10::attr::name));
+    }
+    return names;
+  };
+  // Flags and numbers first: without the branches of training mode, most modules write to nothing.
+  make_constant(*graph, module, [names = assigned()](const torch::jit::Node& node, const c10::IValue& value) {
+    return (value.isBool() || value.isInt() || value.isDouble()) && !names.contains(node.s(c10::attr::name));
+  });
+  simplify(graph);
+  if (!assigned().empty()) return false;
+  {
+    const torch::jit::AliasDb aliases(graph);
+    for (const torch::jit::Node* node : nodes_of(*graph)) {
+      if (node->kind() == c10::prim::GetAttr && aliases.hasWriters(node->output())) return false;
+    }
+  }
+  make_constant(*graph, module, [](const torch::jit::Node&, const c10::IValue&) { return true; });
+  simplify(graph);
+
+  bool evaluation =
+      true;  // LibTorch's pass does not look whether a BatchNorm uses the batch's own statistics
+  for (const torch::jit::Node* node : nodes_of(*graph)) {
+    if (std::string_view(node->kind().toQualString()) != "aten::batch_norm") continue;
+    const auto training = torch::jit::toIValue(node->input(5));
+    evaluation = evaluation && training && !training->toBool();
+  }
+  if (evaluation) torch::jit::FoldFrozenConvBatchnorm(graph);
+  torch::jit::EliminateDeadCode(graph);
+  return make_channels_last(graph);
+}
+
+}  // namespace salience::detail

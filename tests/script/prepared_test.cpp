@@ -1,0 +1,114 @@
+// What is done to a graph for speed changes nothing, or nothing but rounding.
+#include <salience/method/gradient_attributor.hpp>
+#include <salience/method/guided_backprop.hpp>
+#include <salience/model/script_model.hpp>
+
+#include <ATen/Parallel.h>
+#include <doctest/doctest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../support.hpp"
+
+using namespace salience;
+using support::normal;
+using support::same;
+
+namespace {
+
+/// A module with two convolution weights, w (6, 3, 3, 3) and p (6, 6, 1, 1), and this body.
+torch::jit::Module module(const std::string& body, at::ScalarType dtype = at::kDouble) {
+  torch::jit::Module made("M");
+  made.register_parameter("w", normal({6, 3, 3, 3}, dtype, 61), false);
+  made.register_parameter("p", normal({6, 6, 1, 1}, dtype, 62), false);
+  made.define("def forward(self, x):\n" + body);
+  return made;
+}
+
+at::Tensor gradient_of_forward(torch::jit::Module made, const at::Tensor& x) {
+  at::Tensor leaf = x.clone().requires_grad_();
+  std::get<0>(made.forward({leaf}).toTensor().max(1)).sum().backward();
+  return leaf.grad();
+}
+
+double relative(const at::Tensor& a, const at::Tensor& b) {
+  return a.to(at::kDouble).sub(b.to(at::kDouble)).norm().item<double>() /
+         b.to(at::kDouble).norm().item<double>();
+}
+
+}  // namespace
+
+TEST_CASE("activations put in place, or taken out of it, change no bit, whoever else reads their input") {
+  const std::string conv = "  a = torch.conv2d(x, self.w, None, [1, 1], [1, 1])\n";
+  const std::string pool = "  return torch.mean(b, [2, 3])\n";
+  const at::Tensor x = normal({2, 3, 8, 8}, at::kDouble, 63);
+  for (const std::string activation : {
+           "  b = torch.relu(a)\n",
+           "  b = torch.relu(a) + a\n",                                  // also read after it
+           "  c = a * 2.0\n  b = torch.relu(a) + c\n",                   // and before
+           "  b = torch.relu(torch.relu(a) + a)\n",                      // a sum, read once
+           "  b = torch.relu(a * a)\n",                                  // a product keeps what it is made of
+           "  b = torch.relu(torch.sigmoid(a))\n",                       // a sigmoid keeps its result
+           "  b = torch.relu(torch.exp(a * 0.1))\n",                     // as does an exponential
+           "  b = torch.relu(a[:, 0:2])\n",                              // a view
+           "  b = torch.relu(a.view([2, 6, 64])).view([2, 6, 8, 8])\n",  // another one
+           "  c = torch.hardtanh_(a, 0., 6.)\n  b = c + a\n",            // a is what the activation left
+           "  b = torch.hardtanh_(a, 0., 6.)\n",
+           "  c = torch.hardtanh_(a[:, 0:2], 0., 6.)\n  b = a\n",
+           "  b = torch.hardtanh_(a + 1.0, -1., 2.)\n",
+           "  if bool(x.sum() > -1e9):\n    b = torch.relu(a)\n  else:\n    b = a\n",
+           "  b = a\n  for i in range(3):\n    b = torch.relu(torch.conv2d(b, self.p)) + b\n",
+       }) {
+    CAPTURE(activation);
+    const torch::jit::Module made = module(conv + activation + pool);
+    CHECK(same(GradientAttributor(ScriptModel(made))(x).values, gradient_of_forward(made, x)));
+    CHECK(relative(GradientAttributor(ScriptModel(made, {.prepare = Prepare::fast}))(x).values,
+                   gradient_of_forward(made, x)) < 1e-13);
+  }
+}
+
+TEST_CASE("an activation is in place exactly where that saves a tensor") {
+  const auto count = [](const std::string& body, const std::string& kind) {
+    torch::jit::Module made = module("  a = torch.conv2d(x, self.w)\n" + body);
+    auto graph = made.get_method("forward").graph()->copy();
+    salience::detail::choose_in_place(*graph);
+    graph->lint();
+    int found = 0;
+    for (const torch::jit::Node* node : salience::detail::nodes_of(*graph))
+      found += node->kind().toQualString() == kind ? 1 : 0;
+    return found;
+  };
+  CHECK(count("  return torch.relu(a)\n", "aten::relu_") == 1);
+  CHECK(count("  return torch.relu(a) + a\n", "aten::relu_") == 0);
+  CHECK(count("  return torch.relu(torch.sigmoid(a))\n", "aten::relu_") == 0);
+  CHECK(count("  return torch.hardtanh_(a, 0., 6.)\n", "aten::hardtanh_") == 0);
+  CHECK(count("  return torch.hardtanh_(a, 0., 6.) + a\n", "aten::hardtanh_") == 1);
+}
+
+TEST_CASE("Prepare::fast: 1x1 convolutions by oneDNN give the same, with padding, strides, groups and bias") {
+  const at::Tensor x = normal({1, 3, 96, 96}, at::kFloat, 64);
+  const int threads = at::get_num_threads();
+  for (const int count : {1, threads}) {
+    at::set_num_threads(count);
+    for (const std::string pointwise : {
+             "torch.conv2d(a, self.p)", "torch.conv2d(a, self.p, self.p[:, 0, 0, 0], [1, 1], [1, 1])",
+             "torch.conv2d(a, self.p, None, [2, 2])",
+             "torch.conv2d(a, self.p, None, [1, 1], [0, 0], [1, 1], 1)",
+             "torch.conv2d(a, self.p[:, 0:2], None, [1, 1], [0, 0], [1, 1], 3)",
+             "torch.conv_transpose2d(a, self.p)",
+             "torch.conv2d(a[:, :, 0:9, 0:9], self.p)",  // a small one stays where it was
+         }) {
+      CAPTURE(pointwise);
+      const std::string body = "  a = torch.relu(torch.conv2d(x, self.w))\n  b = torch.relu(" + pointwise +
+                               ")\n  return torch.mean(b, [2, 3])\n";
+      const at::Tensor truth = gradient_of_forward(module(body), x.to(at::kDouble));
+      const ScriptModel fast(module(body, at::kFloat), {.prepare = Prepare::fast});
+      // a rectifier that flips by rounding moves a float32 gradient visibly
+      CHECK(relative(GradientAttributor(fast)(x).values, truth) < 5e-2);
+      CHECK(relative(fast(x), module(body).forward({x.to(at::kDouble)}).toTensor()) < 1e-5);
+    }
+  }
+  at::set_num_threads(threads);
+}
