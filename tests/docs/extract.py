@@ -1,4 +1,8 @@
-"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py OUTPUT PAGE..."""
+"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py OUTPUT PAGE...
+
+A block ```cpp is the body of a function. What a function cannot hold (a class template) stands in a block ```cpp header,
+which the blocks after it on the same page see.
+"""
 
 import pathlib
 import re
@@ -6,22 +10,28 @@ import sys
 
 
 def blocks(page):
-    """(line, code) of each ```cpp block."""
+    """(line, whether it is a header, code) of each ```cpp block."""
     text = pathlib.Path(page).read_text(encoding="utf-8")
-    for match in re.finditer(r"^```cpp\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield text.count("\n", 0, match.start()) + 2, match[1]
+    for match in re.finditer(r"^```cpp( header)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield text.count("\n", 0, match.start()) + 2, bool(match[1]), match[2]
 
 
 def main(output, *pages):
     includes, bodies, names = ["#include <iostream>"], [], []
-    for page in pages:
-        for line, code in blocks(page):
+    for number, page in enumerate(pages):
+        seen = ""
+        for line, is_header, code in blocks(page):
             name = f"{pathlib.Path(page).name}:{line}"
             code_lines = code.splitlines()
             includes += [text for text in code_lines if text.startswith("#include")]
             body = "\n".join("" if text.startswith("#include") else text for text in code_lines)
+            place = f'#line {line} "{pathlib.Path(page).resolve()}"\n'
+            if is_header:
+                bodies.append(f"namespace page_{number} {{\n{place}{body}\n}}\n")
+                seen = f"using namespace page_{number};\n"
+                continue
             names.append(name)
-            bodies.append(f'void block_{len(names)}() {{\n#line {line} "{pathlib.Path(page).resolve()}"\n{body}\n}}\n')
+            bodies.append(f"void block_{len(names)}() {{\n{seen}{place}{body}\n}}\n")
     if not names:
         sys.exit("no page has a C++ block")
     calls = "".join(f'  std::cout << "== {name}" << std::endl;\n  block_{i}();\n' for i, name in enumerate(names, 1))

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes the pictures of docs/methods, with the program `attribute` on the shipped network and a shipped scene.
+#
+#   bash docs/make_pictures.sh                                # builds the program under build/pictures first
+#   ATTRIBUTE=build/examples/attribute/attribute bash docs/make_pictures.sh
+#
+# Building needs LibTorch: CMAKE_PREFIX_PATH, or the torch of the python3 that is found.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if [[ -z "${ATTRIBUTE:-}" ]]; then
+  prefix="${CMAKE_PREFIX_PATH:-$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')}"
+  cmake -S . -B build/pictures -DSALIENCE_BUILD_TESTS=OFF "-DCMAKE_PREFIX_PATH=$prefix"
+  cmake --build build/pictures --target attribute
+  ATTRIBUTE=build/pictures/examples/attribute/attribute
+fi
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+pictures=docs/images/methods
+mkdir -p "$pictures"
+
+# explain OUTPUT ARGUMENTS...: fixed seed, one thread, so that the same LibTorch gives the same pictures.
+explain() {
+  OMP_NUM_THREADS=1 "$ATTRIBUTE" --model examples/data/scenes.pt --labels examples/data/labels.txt --size 96x96 \
+    --image examples/data/scene_star.png --seed 7 --threads 1 --output "$work/$1" "${@:2}" > "$work/$1.log"
+}
+
+pixels=(vanilla input_x_gradient smooth_grad smooth_grad_sq var_grad integrated_gradients guided_ig blur_ig idgi
+        guided_backprop deconvnet guided_grad_cam)
+maps=(grad_cam grad_cam_pp hires_cam xgrad_cam layer_cam eigen_cam)
+
+explain all --method "${pixels[@]}" "${maps[@]}"
+explain early --method hires_cam layer_cam --layer features.8
+
+cp "$work/all/input.png" "$pictures/input.png"
+for method in "${pixels[@]}"; do cp "$work/all/${method}_abs_grayscale.png" "$pictures/$method.png"; done
+for method in "${maps[@]}"; do cp "$work/all/${method}_overlay.png" "$pictures/$method.png"; done
+for method in hires_cam layer_cam; do cp "$work/early/${method}_overlay.png" "$pictures/${method}_features.8.png"; done
+
+for picture in "$pictures"/*.png; do
+  (($(wc -c < "$picture") < 60000)) || { echo "$picture is above 60 KB" >&2; exit 1; }
+done
+echo "$pictures: $(ls "$pictures" | wc -l) pictures"
