@@ -41,6 +41,7 @@
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>
+#include <salience/method/streaming.hpp>
 #include <salience/method/smooth_grad.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/method/path.hpp>

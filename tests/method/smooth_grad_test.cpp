@@ -308,3 +308,19 @@ TEST_CASE("options out of range name the option, the value and the range") {
 }
 
 static_assert(Attributor<SmoothGrad<InputXGradient<std::remove_const_t<decltype(linear)>>>>);
+
+TEST_CASE("a wrapper of one's own fixes the target as ours do") {
+  const auto wrapper = [](const at::Tensor& x, const auto& target) {
+    const GradientAttributor vanilla(bumpy);
+    const auto& wanted = as_target(target);
+    return vanilla(x.add(0.5), FixedTarget{wanted, vanilla.predict(x, wanted).target});
+  };
+  const Attribution a = wrapper(input, TargetSelector{});
+  CHECK(same(a.target, GradientAttributor(bumpy).predict(input).target));
+  const Attribution b = SmoothGrad(wrapper, {.samples = 2})(input);
+  CHECK(same(b.target, a.target));
+  // what takes one type of target only is no attributor
+  const auto narrow = [](const at::Tensor& x, const TargetSelector<>&) { return Attribution{.values = x}; };
+  static_assert(!Attributor<decltype(narrow)>);
+  static_assert(Attributor<decltype(wrapper)>);
+}

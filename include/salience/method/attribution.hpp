@@ -45,11 +45,24 @@ struct Progress {
 /// returns what it has, marked as not `complete`.
 using ProgressCallback = std::function<bool(const Progress&)>;
 
-/// Any attribution method: called with an input and a target it gives an Attribution. Methods that wrap a
-/// method ask for no more than this.
+namespace detail {
+
+/// Stands for any target in the concept below.
+struct SomeTarget {
+  at::Tensor choose(const at::Tensor& output) const;
+  at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const;
+};
+
+}  // namespace detail
+
+/// Any attribution method: called with an input and any target it gives an Attribution. Methods that wrap a
+/// method ask for no more than this. A method of one's own takes the target as `const auto&`, since a wrapper
+/// gives it a FixedTarget.
 template <class A>
-concept Attributor = requires(const A& attributor, const at::Tensor& input, const TargetSelector<>& target) {
+concept Attributor = requires(const A& attributor, const at::Tensor& input, const TargetSelector<>& target,
+                              const detail::SomeTarget& other) {
   { attributor(input, target) } -> std::convertible_to<Attribution>;
+  { attributor(input, other) } -> std::convertible_to<Attribution>;
 };
 
 }  // namespace salience

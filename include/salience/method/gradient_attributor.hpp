@@ -126,7 +126,7 @@ class GradientAttributor {
     const c10::InferenceMode no_inference(false);
     const c10::NoGradGuard no_grad;
     const at::Tensor output = detail::call(model_, input.detach().clone());
-    const auto& selector = detail::as_target(target);
+    const auto& selector = as_target(target);
     const auto [chosen, score] = detail::choose_and_score(selector, output, input);
     return {.target = chosen, .score = score.reshape({-1}), .logits = output};
   }

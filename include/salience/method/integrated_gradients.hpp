@@ -14,7 +14,6 @@
 #include <c10/core/InferenceMode.h>
 
 #include <salience/detail/adaptive_integral.hpp>
-#include <salience/detail/streaming.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
@@ -22,6 +21,7 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
+#include <salience/method/streaming.hpp>
 
 namespace salience {
 
@@ -34,7 +34,7 @@ struct IntegratedGradientsOptions {
   bool multiply_by_inputs = true;
   /// IDGI (Yang, Wang, Bilgic: "IDGI: A Framework to Eliminate Explanation Noise from Integrated Gradients",
   /// CVPR 2023): each step hands the difference of the scores at its ends to the elements by their squared
-  /// gradients. The rule is `left` then.
+  /// gradients (a step whose gradient is zero everywhere hands out nothing). The rule is `left` then.
   bool idgi = false;
   /// Above 0: instead of `steps`, a trapezoid whose worst intervals are halved, round by round, until the
   /// relative completeness is at most this and the map's error at most `map_tolerance`.
@@ -99,7 +99,7 @@ class IntegratedGradients {
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = detail::as_target(target);
+    const auto& selector = as_target(target);
     Attribution result = predict(input, selector);
     const auto evaluate = detail::evaluation(gradient_, selector, result.target);
     const at::Tensor clean = detail::widened(input.detach());
@@ -112,7 +112,7 @@ class IntegratedGradients {
       work.baseline = options_.baseline(clean, i);
       const at::Tensor starts = begin(work);
       const at::Tensor scores =
-          predict(starts, detail::FixedTarget{selector, result.target}).score.to(at::kCPU, at::kDouble);
+          predict(starts, FixedTarget{selector, result.target}).score.to(at::kCPU, at::kDouble);
       for (std::size_t n = 0; n < sums.size(); ++n) {
         sums[n].start_score += scores[static_cast<std::int64_t>(n)].template item<double>();
       }

@@ -11,10 +11,10 @@
 #include <c10/core/InferenceMode.h>
 
 #include <salience/detail/noise.hpp>
-#include <salience/detail/streaming.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/streaming.hpp>
 
 namespace salience {
 
@@ -63,8 +63,8 @@ class SmoothGrad {
   explicit SmoothGrad(A attributor, SmoothGradOptions options = {})
       : attributor_(std::move(attributor)), options_(std::move(options)) {
     static_assert(Attributor<A>,
-                  "Salience: SmoothGrad wraps an attributor, callable with an input and a target to give an "
-                  "Attribution");
+                  "Salience: SmoothGrad wraps an attributor, callable with an input and any target "
+                  "(const auto&) to give an Attribution");
     if (options_.samples < 1) throw ArgumentError::out_of_range("samples", options_.samples, "at least 1");
     if (!(options_.noise_level >= 0.0 && std::isfinite(options_.noise_level))) {
       throw ArgumentError::out_of_range("noise_level", options_.noise_level, "a number of at least 0");
@@ -78,7 +78,7 @@ class SmoothGrad {
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = detail::as_target(target);
+    const auto& selector = as_target(target);
     Attribution result = predict(input, selector);
     const at::Tensor clean = detail::widened(input.detach());
     std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));

@@ -189,9 +189,7 @@ TargetSelector(Choice) -> TargetSelector<Choice, Logit>;
 template <class Choice, class Score>
 TargetSelector(Choice, Score) -> TargetSelector<Choice, Score>;
 
-namespace detail {
-
-/// A user may give a whole target, a bare choice or a bare callable.
+/// A method takes a whole target, a bare choice or a bare callable; this makes a target of each.
 template <Target T>
 const T& as_target(const T& target) {
   return target;
@@ -201,6 +199,24 @@ TargetSelector<T, Logit> as_target(const T& target) {
   return TargetSelector<T, Logit>(target);
 }
 
-}  // namespace detail
+/// A target whose choice was made before, one class per row of the batch that it is asked about: what a
+/// method that wraps another one, and evaluates it at other points, gives that one.
+///
+///     const auto& target = as_target(wanted);
+///     const at::Tensor chosen = wrapped.predict(x, target).target;  // on the clean input, once
+///     wrapped(x.add(noise), FixedTarget{target, chosen});
+template <Target T>
+struct FixedTarget {
+  T target;
+  at::Tensor chosen;
+
+  at::Tensor choose(const at::Tensor&) const { return chosen; }
+  at::Tensor score(const at::Tensor& output, const at::Tensor& classes) const {
+    return target.score(output, classes);
+  }
+};
+
+template <class T>
+FixedTarget(T, at::Tensor) -> FixedTarget<T>;  // clang 14 deduces none for an aggregate
 
 }  // namespace salience

@@ -10,23 +10,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/target/target_selector.hpp>
 
 namespace salience::detail {
-
-/// A target whose choice was made before, one class per row of the batch it is asked about.
-template <class T>
-struct FixedTarget {
-  T target;
-  at::Tensor chosen;
-
-  at::Tensor choose(const at::Tensor&) const { return chosen; }
-  at::Tensor score(const at::Tensor& output, const at::Tensor& classes) const {
-    return target.score(output, classes);
-  }
-};
-
-template <class T>
-FixedTarget(T, at::Tensor) -> FixedTarget<T>;  // clang 14 deduces none for an aggregate
 
 /// One evaluation: step `step` of sample `sample`.
 struct Row {
