@@ -50,7 +50,8 @@ find_peers
 
 if [[ ! $quick && $TORCH_DIR != "$(debian_torch_dir)" ]]; then
   # What does not depend on the LibTorch version is tested once, below. 1.13 as C++20 takes g++.
-  build 1.13 "$(debian_torch_dir)" -DCMAKE_CXX_COMPILER=g++ -DSALIENCE_TEST_PROJECT=OFF
+  build 1.13 "$(debian_torch_dir)" -DCMAKE_CXX_COMPILER=g++ -DSALIENCE_TEST_PROJECT=OFF \
+    "-DSALIENCE_PYTHON=$PEERS" "-DSALIENCE_PARITY_TESTS=test_guided"
 fi
 build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
 
