@@ -1,32 +1,56 @@
 #!/usr/bin/env bash
-# Answers one question about this machine. Run it with nothing else on the machine.
+# Answers questions about this machine. Run it with nothing else on the machine.
 #
-#   bash benchmarks/run.sh [backward_pass [MODEL.pt [SIZE]]]
-#   bash benchmarks/run.sh integrated_gradients MODEL.pt SIZE IMAGE...
+#   bash benchmarks/run.sh all                 every question beside the Python peers, and docs/performance.md: 20 minutes
+#   bash benchmarks/run.sh QUESTION... [--rounds N] [--models vgg16,resnet50,mobilenet_v2] [--photos N]
+#   bash benchmarks/run.sh --report-only       writes docs/performance.md again from what was measured
+#   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
+#   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
 #
-# backward_pass: what a vanilla gradient costs; without a model, that of the shipped scenes network at 96x96. The rounds of all
-# rows are interleaved, and the table shows medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS sets the
-# number of threads.
-# integrated_gradients: how many gradients they need, and how good the map then is.
+# QUESTION: backward_pass (with the machine's limit), guided_grad_cam, tolerance, sampled_methods, startup, pictures, scaling,
+# fidelity, compile_time. PROGRAM: a C++ file here; its first lines say what it takes. Figures are kept in
+# build/benchmarks/results. The real photos and the trained network of SALIENCE_SHARED_DATA (../shared/data) are used if there.
+#
+# Rounds of all rows are interleaved, and tables show medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS
+# sets the number of threads of a program alone.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
 
-question=${1:-backward_pass}
-shift || true
+here=$SALIENCE_ROOT/benchmarks
 build=$SALIENCE_BUILD/benchmarks
+shared=${SALIENCE_SHARED_DATA:-$SALIENCE_ROOT/../shared/data}
+
+report() { "$PEERS" "$here/report.py" "$build/results" "$SALIENCE_ROOT/docs"; }
 
 begin benchmarks
-need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libbenchmark-dev
+need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev
 find_torch
+export PYTHONDONTWRITEBYTECODE=1
+if [[ ${1:-} == --report-only ]]; then
+  find_peers
+  report
+  exit
+fi
+
 mapfile -t torch < <(torch_options "$TORCH_DIR")
-logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF -DSALIENCE_BUILD_EXAMPLES=OFF \
+logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF -DSALIENCE_BUILD_EXAMPLES=ON \
   -DSALIENCE_BUILD_BENCHMARKS=ON "${torch[@]}" || {
   show_log
   stop "CMake could not configure the build."
 }
 stage "Building the benchmarks" cmake --build "$build" || stop "The benchmarks do not build."
-if [[ $question == backward_pass ]]; then
-  [[ $# -gt 0 ]] || set -- "$SALIENCE_ROOT/examples/data/scenes.pt" 96
-  set -- "$@" --benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true
+
+alone=(--benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true)
+if (($# == 0)); then
+  exec "$build/benchmarks/backward_pass" "$SALIENCE_ROOT/examples/data/scenes.pt" 96 "${alone[@]}"
+elif [[ ${2:-} == *.pt ]]; then
+  program=$1
+  shift
+  [[ $program != backward_pass ]] || set -- "$@" "${alone[@]}"
+  exec "$build/benchmarks/$program" "$@"
 fi
-exec "$build/benchmarks/$question" "$@"
+
+find_peers
+stage "Exporting the networks" "$PEERS" "$here/export_models.py" "$build/models" || stop "The networks cannot be exported."
+"$PEERS" "$here/compare.py" --build "$build" --work "$build" --shared "$shared" "$@"
+report
