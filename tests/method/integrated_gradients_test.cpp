@@ -536,6 +536,9 @@ TEST_CASE("progress is told after each evaluation; stopping leaves a coarser, va
   const Attribution walk =
       integrated(linear, {.steps = 10, .progress = stop_after(25)}, GuidedPath{.max_distance = 0})(input);
   CHECK_FALSE(walk.complete);
+  const Attribution bare = integrated(
+      linear, {.steps = 10, .multiply_by_inputs = false, .progress = stop_after(25)}, GuidedPath{})(input);
+  CHECK(distance(bare.values, slope.mul(0.5).expand_as(input)) < 1e-12);
   CHECK(distance(walk.values, slope.mul(input).mul(0.5)) < 1e-12);
 }
 

@@ -148,6 +148,10 @@ class IntegratedGradients {
     std::int64_t told = 0;       // evaluations, of all samples
   };
 
+  static void accumulate(at::Tensor& sum, const at::Tensor& values, double weight = 1.0) {
+    sum = sum.defined() ? sum.add_(values, weight) : values.mul(weight);
+  }
+
   /// What is kept of one sample.
   struct Sum {
     at::Tensor map;            // of gradient times step
@@ -158,7 +162,7 @@ class IntegratedGradients {
     double squared_error = 0.0;  // sum of those of the maps, if they are estimated
     bool converged = true;
 
-    void add(const at::Tensor& values) { map = map.defined() ? map.add_(values) : values; }
+    void add(const at::Tensor& values) { accumulate(map, values); }
   };
 
   bool adaptive() const { return options_.tolerance > 0.0 || options_.map_tolerance > 0.0; }
@@ -196,6 +200,7 @@ class IntegratedGradients {
       at::Tensor here;      // where a path that looks where to go is
       at::Tensor gradient;  // IDGI's, of a step that has not ended
       double score;         // there
+      at::Tensor mean;      // of the gradients on a straight path, by weight
     };
     std::vector<Walk> walks(sums.size());
     for (std::size_t n = 0; !known && n < walks.size(); ++n) {
@@ -225,7 +230,7 @@ class IntegratedGradients {
       const at::Tensor input = work.input[row.sample], baseline = work.baseline[row.sample];
       at::Tensor step;
       if constexpr (known) {
-        if (!options_.idgi) step = along(input, baseline, cell.begin, cell.end);
+        if (!options_.idgi && !straight) step = along(input, baseline, cell.begin, cell.end);
       } else {
         const at::Tensor next = path_.next(input, baseline, walks[n].here, gradient, cell.begin, cell.end);
         step = next.sub(walks[n].here);
@@ -237,11 +242,8 @@ class IntegratedGradients {
         walks[n].gradient = gradient.clone();
         walks[n].score = score;
       } else {
-        sums[n].add(gradient.mul(step));
-        if (!options_.multiply_by_inputs) {
-          at::Tensor& mean = sums[n].gradient;
-          mean = mean.defined() ? mean.add_(gradient, cell.weight) : gradient.mul(cell.weight);
-        }
+        if (!straight) sums[n].add(gradient.mul(step));
+        if (straight || !options_.multiply_by_inputs) accumulate(walks[n].mean, gradient, cell.weight);
       }
       // A part of the steps, taken in a spread order, is a coarser quadrature; a walk is one from its start.
       sums[n].weight += !ordered ? cell.weight : row.step == 0 ? 1.0 : 0.0;
@@ -251,17 +253,24 @@ class IntegratedGradients {
 
     const std::int64_t chunk = chunk_of(work);
     std::vector<detail::Row> rows;
+    bool complete = true;
+    const auto evaluate_rows = [&] {
+      complete = complete && detail::stream(rows, chunk, point, evaluate, take);
+      rows.clear();
+    };
     for (const std::int64_t k : order(static_cast<std::int64_t>(cells.size()), ordered)) {
       for (std::int64_t n = 0; n < work.input.size(0); ++n) rows.push_back({.sample = n, .step = k});
-      if (known) continue;
-      if (!detail::stream(rows, chunk, point, evaluate, take)) return false;
-      rows.clear();
+      if (!known) evaluate_rows();  // where the next step begins depends on this one
     }
-    if (!detail::stream(rows, chunk, point, evaluate, take)) return false;
-    for (std::size_t n = 0; options_.idgi && n < sums.size(); ++n) {
-      idgi(n, work.end_scores[static_cast<std::int64_t>(n)].template item<double>());
+    evaluate_rows();
+    for (std::size_t n = 0; n < sums.size(); ++n) {
+      const auto position = static_cast<std::int64_t>(n);
+      if (options_.idgi && complete) idgi(n, work.end_scores[position].template item<double>());
+      if (!walks[n].mean.defined()) continue;
+      if (straight) sums[n].add(work.input[position].sub(work.baseline[position]).mul_(walks[n].mean));
+      if (!options_.multiply_by_inputs) accumulate(sums[n].gradient, walks[n].mean);
     }
-    return true;
+    return complete;
   }
 
   /// Each sample is refined by itself; the samples of a round are evaluated together.
@@ -316,8 +325,7 @@ class IntegratedGradients {
       if (!integral.map().defined()) continue;
       sums[n].add(integral.map());
       if (!options_.multiply_by_inputs) {
-        at::Tensor& mean = sums[n].gradient;
-        mean = mean.defined() ? mean.add_(integral.mean_gradient()) : integral.mean_gradient();
+        accumulate(sums[n].gradient, integral.mean_gradient());
       }
       sums[n].squared_error += std::pow(integral.absolute_error(), 2);
       sums[n].weight += 1.0;
