@@ -1,6 +1,7 @@
 // The main job: a TorchScript classifier and a picture in, predictions and attribution pictures out.
 
 #include <ATen/Parallel.h>
+#include <malloc.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/salience.hpp>
 
@@ -236,6 +237,9 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Keep the large blocks that each pass asks for again: docs/how-to/speed.md.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   const WarningLine warnings;
   Options options;
   if (const int status = parse(argc, argv, options); status >= 0) return status;

@@ -165,3 +165,29 @@ TEST_CASE("a thousand runs of each kind of method leave memory flat") {
   const double before = run(100);
   CHECK(run(1000) - before < 4096);  // KiB; a kept graph of one call alone is 300
 }
+
+TEST_CASE(
+    "promise 3 on convolutions: chunks 1, 3 and 16, and a batch of five against five singles, to 1e-8") {
+  const ScriptModel model(network(forward), {.dtype = at::kDouble});
+  const at::Tensor x = support::normal({5, 3, 16, 16});
+  const auto check = [&](const auto& method_of) {
+    const at::Tensor one = method_of(1)(x).values;
+    const double size = one.abs().max().item<double>();
+    for (const std::int64_t chunk : {3, 16}) {
+      CHECK(support::distance(method_of(chunk)(x).values, one) < 1e-8 * size);
+    }
+    for (std::int64_t n = 0; n < 5; ++n) {
+      CHECK(support::distance(method_of(16)(x.slice(0, n, n + 1)).values, one.slice(0, n, n + 1)) <
+            1e-8 * size);
+    }
+    CHECK(same(method_of(1)(x).values, one));
+  };
+  check([&](std::int64_t chunk) {
+    return SmoothGrad(GradientAttributor(model), {.samples = 7, .chunk = chunk});
+  });
+  check([&](std::int64_t chunk) { return IntegratedGradients(model, {.steps = 7, .chunk = chunk}); });
+  check([&](std::int64_t chunk) { return IntegratedGradients(model, {.tolerance = 0.01, .chunk = chunk}); });
+  check([&](std::int64_t chunk) {
+    return IntegratedGradients(model, {.steps = 7, .chunk = chunk}, GuidedPath{});
+  });
+}
