@@ -54,8 +54,8 @@
 #include <salience/method/rectifiers.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/guided_backprop.hpp>
-#include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/explanation.hpp>
+#include <salience/method/guided_grad_cam.hpp>
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>

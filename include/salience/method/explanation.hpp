@@ -22,6 +22,14 @@
 
 namespace salience {
 
+namespace detail {
+
+inline void require_upsampling(const CamOptions& options) {
+  if (!options.upsample) throw ArgumentError::out_of_range("upsample", "false", "true in Guided Grad-CAM");
+}
+
+}  // namespace detail
+
 /// One forward pass, and from it whatever is asked for: each gradient is computed at its first use, by one
 /// backward pass over the same graph, and the results are those of the methods of the same names, bit for
 /// bit.
@@ -80,7 +88,7 @@ class Explanation {
   Attribution grad_cam() const { return cam(); }
   /// Throws ArgumentError if the options leave the map at the layer's size.
   Attribution guided_grad_cam() const {
-    if (!options_.upsample) throw ArgumentError::out_of_range("upsample", "false", "true in Guided Grad-CAM");
+    detail::require_upsampling(options_);
     Attribution result = cam();
     const c10::InferenceMode no_inference(false);
     result.values = guided().mul(result.values);

@@ -130,7 +130,7 @@ class Cam {
   /// What the call above would explain, by the forward pass alone: the result without `values`.
   template <class T = TargetSelector<>>
   Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return observe(model_, input, target, {}).explained_by({});
+    return observe(model_, input, target, no_layers).explained_by({});
   }
 
  private:

@@ -122,13 +122,7 @@ class GradientAttributor {
   /// What the call above would explain, by the forward pass alone: the result without `values`.
   template <class T = TargetSelector<>>
   Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    detail::require_input(input);
-    const c10::InferenceMode no_inference(false);
-    const c10::NoGradGuard no_grad;
-    const at::Tensor output = detail::call(model_, input.detach().clone());
-    const auto& selector = as_target(target);
-    const auto [chosen, score] = detail::choose_and_score(selector, output, input);
-    return {.target = chosen, .score = score.reshape({-1}), .logits = output};
+    return detail::observe(model_, input, target).explained_by({});
   }
 
  private:

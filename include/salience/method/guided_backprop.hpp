@@ -28,23 +28,9 @@ namespace salience {
 /// model that has both, the others pass back their plain gradient; so does what is not recognised as a
 /// rectifier, such as `x * (x > 0)` and torch::where.
 template <class M>
-class GuidedBackprop {
+class GuidedBackprop : public GradientAttributor<M, GuidedRule> {
  public:
-  explicit GuidedBackprop(M model) : gradient_(std::move(model)) {}
-
-  template <class T = TargetSelector<>>
-  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return gradient_(input, target);
-  }
-
-  /// The prediction without a gradient: see GradientAttributor::predict.
-  template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return gradient_.predict(input, target);
-  }
-
- private:
-  GradientAttributor<M, GuidedRule> gradient_;
+  explicit GuidedBackprop(M model) : GradientAttributor<M, GuidedRule>(std::move(model)) {}
 };
 
 /// Deconvolution (Zeiler, Fergus: "Visualizing and Understanding Convolutional Networks", 2014): as
@@ -54,23 +40,9 @@ class GuidedBackprop {
 ///
 ///     Deconvnet method{model};
 template <class M>
-class Deconvnet {
+class Deconvnet : public GradientAttributor<M, DeconvnetRule> {
  public:
-  explicit Deconvnet(M model) : gradient_(std::move(model)) {}
-
-  template <class T = TargetSelector<>>
-  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return gradient_(input, target);
-  }
-
-  /// The prediction without a gradient: see GradientAttributor::predict.
-  template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return gradient_.predict(input, target);
-  }
-
- private:
-  GradientAttributor<M, DeconvnetRule> gradient_;
+  explicit Deconvnet(M model) : GradientAttributor<M, DeconvnetRule>(std::move(model)) {}
 };
 
 }  // namespace salience

@@ -2,17 +2,13 @@
 #pragma once
 
 #include <utility>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
-#include <salience/method/backward_rule.hpp>
-#include <salience/method/cam_weighting.hpp>
+#include <salience/method/explanation.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/layer_attribution.hpp>
-#include <salience/method/recorded_pass.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
 
@@ -34,23 +30,18 @@ class GuidedGradCam {
   explicit GuidedGradCam(M model, CamOptions options = {})
       : model_(std::move(model)), options_(std::move(options)) {
     detail::require_layered_model<M>();
-    if (!options_.upsample) throw ArgumentError::out_of_range("upsample", "false", "true in Guided Grad-CAM");
+    detail::require_upsampling(options_);
   }
 
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    const detail::RecordedPass pass = detail::record(model_, input, target, *options_.layer);
-    const std::vector<at::Tensor> gradients = detail::layer_gradients(pass, /*keep=*/true);
-    Attribution result = detail::class_activation_map(pass, gradients, MeanGradient{}, options_);
-    const c10::InferenceMode no_inference(false);
-    result.values = detail::gradients(pass, pass.leaf, GuidedRule{}).front().mul(result.values);
-    return result;
+    return Explanation(model_, input, target, options_).guided_grad_cam();
   }
 
   /// What the call above would explain, by the forward pass alone: the result without `values`.
   template <class T = TargetSelector<>>
   Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target, {}).explained_by({});
+    return detail::observe(model_, input, target, detail::no_layers).explained_by({});
   }
 
  private:

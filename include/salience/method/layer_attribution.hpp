@@ -6,12 +6,10 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
 #include <salience/method/attribution.hpp>
@@ -23,23 +21,7 @@ namespace salience {
 
 namespace detail {
 
-/// One forward pass of which nothing is recorded: for what needs no gradient.
-template <class M, class T>
-RecordedPass observe(const M& model, const at::Tensor& input, const T& target,
-                     std::span<const std::string> layers) {
-  require_input(input);
-  const c10::InferenceMode no_inference(false);
-  const c10::NoGradGuard no_grad;
-  RecordedPass pass;
-  pass.leaf = input.detach();
-  Tapped tapped = model.tapped(input.detach().clone(), layers);
-  pass.output = std::move(tapped.output);
-  pass.layers = std::move(tapped.layers);
-  pass.names.assign(layers.begin(), layers.end());
-  const auto& selector = as_target(target);
-  std::tie(pass.chosen, pass.score) = choose_and_score(selector, pass.output, input);
-  return pass;
-}
+inline constexpr std::span<const std::string> no_layers{};
 
 /// The gradients at the pass's layers. Two names may stand for one tensor, which is then asked for once.
 inline std::vector<at::Tensor> layer_gradients(const RecordedPass& pass, bool keep = false) {
@@ -102,7 +84,7 @@ class LayerMethod {
   /// What the call above would explain, by the forward pass alone: the result without `values`.
   template <class T = TargetSelector<>>
   Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return observe(model_, input, target, {}).explained_by({});
+    return observe(model_, input, target, no_layers).explained_by({});
   }
 
  private:

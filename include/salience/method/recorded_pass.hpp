@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
 #include <salience/detail/tensor.hpp>
@@ -143,24 +144,47 @@ RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T&
   return pass;
 }
 
-/// Records the forward pass of any Model.
-template <class M, class T>
-RecordedPass record(M& model, const at::Tensor& input, const T& target) {
-  const auto forward = [&model](const at::Tensor& x, RecordedPass& pass) { pass.output = call(model, x); };
-  return record_by(forward, input, target);
+/// The same by a forward pass of which nothing is recorded: for what needs no gradient.
+template <class Forward, class T>
+RecordedPass observe_by(const Forward& forward, const at::Tensor& input, const T& target) {
+  require_input(input);
+  const c10::InferenceMode no_inference(false);
+  const c10::NoGradGuard no_grad;
+  RecordedPass pass;
+  pass.leaf = input.detach();
+  forward(pass.leaf.clone(), pass);
+  std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
+  return pass;
 }
 
-/// Records the forward pass of a model that can show what its layers give: `model.tapped(x, names)` has the
-/// members `output` and `layers`, one tensor a name.
-template <class M, class T>
-RecordedPass record(M& model, const at::Tensor& input, const T& target, std::span<const std::string> names) {
-  const auto forward = [&](const at::Tensor& x, RecordedPass& pass) {
+/// How any Model goes forward.
+template <class M>
+auto forward_of(M& model) {
+  return [&model](const at::Tensor& x, RecordedPass& pass) { pass.output = call(model, x); };
+}
+
+/// How a model goes forward that can show what its layers give: `model.tapped(x, names)` has the members
+/// `output` and `layers`, one tensor a name.
+template <class M>
+auto forward_of(M& model, std::span<const std::string> names) {
+  return [&model, names](const at::Tensor& x, RecordedPass& pass) {
     auto tapped = model.tapped(x, names);
     pass.output = std::move(tapped.output);
     pass.layers = std::move(tapped.layers);
     pass.names.assign(names.begin(), names.end());
   };
-  return record_by(forward, input, target);
+}
+
+/// Records the forward pass of a model; of a layered one with the layers of these names.
+template <class M, class T, class... Names>
+RecordedPass record(M& model, const at::Tensor& input, const T& target, const Names&... names) {
+  return record_by(forward_of(model, names...), input, target);
+}
+
+/// Observes it.
+template <class M, class T, class... Names>
+RecordedPass observe(M& model, const at::Tensor& input, const T& target, const Names&... names) {
+  return observe_by(forward_of(model, names...), input, target);
 }
 
 }  // namespace salience::detail
