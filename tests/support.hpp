@@ -4,10 +4,12 @@
 #include <ATen/core/Tensor.h>
 #include <malloc.h>
 
+#include <atomic>
 #include <cstdint>
 #include <fstream>
 #include <initializer_list>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <salience/detail/tensor.hpp>
@@ -38,6 +40,22 @@ inline at::Tensor normal(std::vector<std::int64_t> sizes, at::ScalarType dtype =
 /// Same type, shape and bits.
 inline bool same(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && a.equal(b);
+}
+
+/// How many results of four threads at once, `each` a thread, are those of one thread, bit for bit.
+template <class Method>
+int same_from_threads(const Method& method, const at::Tensor& input, int each) {
+  const at::Tensor expected = method(input).values;
+  std::atomic<int> right = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < each; ++i) right += same(method(input).values, expected) ? 1 : 0;
+      });
+    }
+  }
+  return right;
 }
 
 /// The largest |a - b|.

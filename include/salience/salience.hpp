@@ -46,6 +46,7 @@
 #include <salience/method/baseline.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
+#include <salience/method/integrated_gradients_options.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/token_grid.hpp>

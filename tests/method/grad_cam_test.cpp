@@ -5,8 +5,6 @@
 #include <ATen/ops/constant_pad_nd_ops.h>
 #include <doctest/doctest.h>
 
-#include <thread>
-
 #include "../support.hpp"
 #include "../warnings.hpp"
 
@@ -259,17 +257,7 @@ TEST_CASE("promise 1: the input is untouched; works under no_grad, in inference 
 
 TEST_CASE("promise 2: threads that share a method get the same bits") {
   const GradCam cam(model);
-  const at::Tensor expected = cam(a).values;
-  std::vector<int> right(4, 0);
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t t = 0; t < right.size(); ++t) {
-      threads.emplace_back([&, t] {
-        for (int i = 0; i < 50; ++i) right[t] += same(cam(a).values, expected) ? 1 : 0;
-      });
-    }
-  }
-  for (const int count : right) CHECK(count == 50);
+  CHECK(support::same_from_threads(cam, a, 50) == 4 * 50);
 }
 
 TEST_CASE("promise 3: a batch gives what its samples give one by one, for every map") {

@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <memory>
-#include <thread>
 
 #include "../support.hpp"
 
@@ -160,17 +159,7 @@ TEST_CASE("works under no_grad, in inference mode and with an inference tensor")
 
 TEST_CASE("promise 2: threads that share an attributor get the same bits") {
   const GradientAttributor vanilla(quadratic);
-  const at::Tensor expected = vanilla(input).values;
-  std::vector<int> right(4, 0);
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t t = 0; t < right.size(); ++t) {
-      threads.emplace_back([&, t] {
-        for (int i = 0; i < 50; ++i) right[t] += same(vanilla(input).values, expected) ? 1 : 0;
-      });
-    }
-  }
-  for (const int count : right) CHECK(count == 50);
+  CHECK(support::same_from_threads(vanilla, input, 50) == 4 * 50);
 }
 
 TEST_CASE("promise 3: a batch gives what its samples give one by one") {

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <limits>
-#include <thread>
 #include <vector>
 
 #include "../support.hpp"
@@ -274,17 +273,7 @@ TEST_CASE(
 
 TEST_CASE("promise 2: threads that share it get the same bits") {
   const auto method = smooth(bumpy, {.samples = 5});
-  const at::Tensor expected = method(input).values;
-  std::vector<int> right(4, 0);
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t t = 0; t < right.size(); ++t) {
-      threads.emplace_back([&, t] {
-        for (int i = 0; i < 20; ++i) right[t] += same(method(input).values, expected) ? 1 : 0;
-      });
-    }
-  }
-  for (const int count : right) CHECK(count == 20);
+  CHECK(support::same_from_threads(method, input, 20) == 4 * 20);
 }
 
 TEST_CASE("promise 4: five hundred samples take no more memory than ten") {

@@ -17,35 +17,13 @@
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
-#include <salience/method/baseline.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/integrated_gradients_options.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
 #include <salience/method/streaming.hpp>
 
 namespace salience {
-
-struct IntegratedGradientsOptions {
-  std::int64_t steps = 50;  ///< n of the quadrature rule; 50 as in Captum
-  Quadrature rule = Quadrature::gauss_legendre;
-  Baseline baseline = Baseline::zero();
-  /// Whether the integral is multiplied by (input - baseline), which makes it sum to the score's difference;
-  /// if not, the values are the mean gradient along the path.
-  bool multiply_by_inputs = true;
-  /// IDGI (Yang, Wang, Bilgic: "IDGI: A Framework to Eliminate Explanation Noise from Integrated Gradients",
-  /// CVPR 2023): each step hands the difference of the scores at its ends to the elements by their squared
-  /// gradients (a step whose gradient is zero everywhere hands out nothing). The rule is `left` then.
-  bool idgi = false;
-  /// Above 0: instead of `steps`, a trapezoid whose worst intervals are halved, round by round, until the
-  /// relative completeness is at most this and the map's error at most `map_tolerance`.
-  double tolerance = 0.0;
-  /// For the estimated error of the map relative to the map (L1 norms); 0: five times `tolerance`. Above 0
-  /// alone, completeness is not looked at.
-  double map_tolerance = 0.0;
-  std::int64_t max_evaluations = 500;  ///< of a sample, from each baseline, with a tolerance
-  std::int64_t chunk = 0;              ///< gradients computed at once, over all samples; 0: chosen by memory
-  ProgressCallback progress{};         ///< told after each gradient; false stops and gives what there is
-};
 
 /// Integrated Gradients (Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017): \f$ (x -
 /// b) \int_0^1 \nabla s_c(b + t (x - b)) \, dt \f$, or \f$ \int_0^1 \nabla s_c(\gamma(t)) \, d\gamma(t) \f$
@@ -72,26 +50,10 @@ class IntegratedGradients {
     static_assert(ParametricPath<P> || GradientPath<P>,
                   "Salience: a path must have point(input, baseline, t), or next(input, baseline, here, "
                   "gradient, from, to), that gives an at::Tensor");
-    if (options_.steps < 1) throw ArgumentError::out_of_range("steps", options_.steps, "at least 1");
-    if (options_.chunk < 0) throw ArgumentError::out_of_range("chunk", options_.chunk, "at least 0");
-    if (!(options_.tolerance >= 0.0)) {
-      throw ArgumentError::out_of_range("tolerance", options_.tolerance, "at least 0");
-    }
-    if (!(options_.map_tolerance >= 0.0)) {
-      throw ArgumentError::out_of_range("map_tolerance", options_.map_tolerance, "at least 0");
-    }
-    if (options_.max_evaluations < 2) {
-      throw ArgumentError::out_of_range("max_evaluations", options_.max_evaluations, "at least 2");
-    }
-    if (adaptive() && options_.idgi) {
-      throw ArgumentError::out_of_range("tolerance", options_.tolerance, "0 with idgi, whose sum is exact");
-    }
-    if (adaptive() && !known) {
+    options_.require_valid();
+    if (options_.adaptive() && !known) {
       throw ArgumentError::out_of_range("tolerance", options_.tolerance,
                                         "0 on a path that follows gradients");
-    }
-    if (options_.idgi && !options_.multiply_by_inputs) {
-      throw ArgumentError::out_of_range("multiply_by_inputs", "false", "true with idgi");
     }
   }
 
@@ -118,7 +80,7 @@ class IntegratedGradients {
       }
       ++work.baselines;
       if constexpr (known) {
-        if (adaptive()) {
+        if (options_.adaptive()) {
           result.complete = refine(work, evaluate, sums);
           continue;
         }
@@ -165,8 +127,6 @@ class IntegratedGradients {
     void add(const at::Tensor& values) { accumulate(map, values); }
   };
 
-  bool adaptive() const { return options_.tolerance > 0.0 || options_.map_tolerance > 0.0; }
-
   at::Tensor start(const at::Tensor& input, const at::Tensor& baseline) const {
     if constexpr (known) {
       return path_.point(input, baseline, 0.0);
@@ -184,8 +144,8 @@ class IntegratedGradients {
   }
 
   bool tell(Work& work, double error = -1.0) const {
-    const auto nodes =
-        adaptive() ? options_.max_evaluations : options_.steps + (rule() == Quadrature::trapezoid ? 1 : 0);
+    const auto nodes = options_.adaptive() ? options_.max_evaluations
+                                           : options_.steps + (rule() == Quadrature::trapezoid ? 1 : 0);
     const auto total = static_cast<std::int64_t>(options_.baseline.count()) * work.input.size(0) * nodes;
     return !options_.progress || options_.progress({.done = ++work.told, .total = total, .error = error});
   }
@@ -258,7 +218,7 @@ class IntegratedGradients {
       complete = complete && detail::stream(rows, chunk, point, evaluate, take);
       rows.clear();
     };
-    for (const std::int64_t k : order(static_cast<std::int64_t>(cells.size()), ordered)) {
+    for (const std::int64_t k : detail::step_order(static_cast<std::int64_t>(cells.size()), ordered)) {
       for (std::int64_t n = 0; n < work.input.size(0); ++n) rows.push_back({.sample = n, .step = k});
       if (!known) evaluate_rows();  // where the next step begins depends on this one
     }
@@ -346,20 +306,6 @@ class IntegratedGradients {
     }
   }
 
-  /// 0 ... count - 1; if they may be spread, by bit reversal (van der Corput), so that any first part of them
-  /// is spread over the whole.
-  static std::vector<std::int64_t> order(std::int64_t count, bool ascending) {
-    std::vector<std::int64_t> steps;
-    std::int64_t bits = 1;
-    while (bits < count) bits *= 2;
-    for (std::int64_t i = 0; i < bits; ++i) {
-      std::int64_t step = ascending ? i : 0;
-      for (std::int64_t bit = 1; !ascending && bit < bits; bit *= 2) step = 2 * step + (i & bit ? 1 : 0);
-      if (step < count) steps.push_back(step);
-    }
-    return steps;
-  }
-
   void collect(const Work& work, const std::vector<Sum>& sums, const at::Tensor& input,
                Attribution& result) const {
     std::vector<std::int64_t> evaluations;
@@ -388,7 +334,7 @@ class IntegratedGradients {
     result.evaluations = detail::vector_tensor<std::int64_t>(evaluations);
     result.completeness = detail::vector_tensor<double>(completeness);
     result.relative_completeness = detail::vector_tensor<double>(relative);
-    if (!adaptive()) return;
+    if (!options_.adaptive()) return;
     result.map_error = detail::vector_tensor<double>(errors);
     result.converged = detail::vector_tensor<std::int64_t>(converged).to(at::kBool);
   }

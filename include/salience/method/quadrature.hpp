@@ -79,6 +79,20 @@ inline std::vector<Cell> quadrature(Quadrature rule, std::int64_t n) {
   return cells;
 }
 
+/// 0 ... count - 1; if they need not ascend, by bit reversal (van der Corput), so that any first part of them
+/// is spread over the whole.
+inline std::vector<std::int64_t> step_order(std::int64_t count, bool ascending) {
+  std::vector<std::int64_t> steps;
+  std::int64_t bits = 1;
+  while (bits < count) bits *= 2;
+  for (std::int64_t i = 0; i < bits; ++i) {
+    std::int64_t step = ascending ? i : 0;
+    for (std::int64_t bit = 1; !ascending && bit < bits; bit *= 2) step = 2 * step + (i & bit ? 1 : 0);
+    if (step < count) steps.push_back(step);
+  }
+  return steps;
+}
+
 }  // namespace detail
 
 }  // namespace salience
