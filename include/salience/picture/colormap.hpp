@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <salience/detail/colormap_tables.hpp>
@@ -24,15 +23,19 @@ class Colormap {
   using Color = std::array<std::uint8_t, 3>;  ///< red, green, blue
 
   /// A map of your own: the first colour stands for 0, the last for 1. Throws ArgumentError if there is none.
-  explicit Colormap(std::vector<Color> colors) : colors_(std::move(colors)) {
-    if (colors_.empty()) throw ArgumentError("a colour map needs at least one colour, got none");
+  explicit Colormap(const std::vector<Color>& colors)
+      : palette_(static_cast<double>(colors.size()), entries(colors)) {
+    if (colors.empty()) throw ArgumentError("a colour map needs at least one colour, got none");
   }
 
   /// The number of colours: 256 for the named maps, 510 for twilight.
-  std::size_t size() const noexcept { return colors_.size(); }
+  std::size_t size() const noexcept { return palette_.entries().size(); }
 
   /// The colour at `entry`, which is below size(); this is not checked.
-  Color operator[](std::size_t entry) const noexcept { return colors_[entry]; }
+  Color operator[](std::size_t entry) const noexcept {
+    const auto& color = palette_.entries()[entry];
+    return {color[0], color[1], color[2]};
+  }
 
   /// The heatmap in colours, as RGB of the same height and width.
   ///
@@ -41,16 +44,19 @@ class Colormap {
   /// is empty or holds NaN.
   template <class Scalar>
   Image operator()(const BasicHeatmap<Scalar>& heatmap) const {
-    const auto count = static_cast<Scalar>(size());
-    return detail::paint(heatmap, [&](Scalar value) -> const Color& {
-      const Scalar position = value * count;
-      if (!(position > 0)) return colors_.front();
-      return position < count ? colors_[static_cast<std::size_t>(position)] : colors_.back();
-    });
+    return palette_(heatmap);
   }
 
+  const detail::Palette& palette() const noexcept { return palette_; }
+
  private:
-  std::vector<Color> colors_;
+  static std::vector<detail::Palette::Entry> entries(const std::vector<Color>& colors) {
+    std::vector<detail::Palette::Entry> entries;
+    for (const Color& color : colors) entries.push_back({color[0], color[1], color[2], 0});
+    return entries;
+  }
+
+  detail::Palette palette_;
 };
 
 namespace detail {
@@ -97,7 +103,7 @@ inline Colormap colormap(std::string_view name) {
             detail::hex_color(table.reversed_changes, i + 2);
       }
     }
-    return Colormap(std::move(colors));
+    return Colormap(colors);
   }
   throw ArgumentError::unknown_name("colour map", name, colormap_names());
 }

@@ -3,12 +3,16 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include <Eigen/Core>
 
+#include <salience/detail/vectorized.hpp>
 #include <salience/error.hpp>
 #include <salience/picture/image.hpp>
 
@@ -22,26 +26,75 @@ using Heatmap = BasicHeatmap<float>;
 
 namespace detail {
 
-/// An RGB picture whose pixel at (y, x) is `color(heatmap(y, x))`. Throws ArgumentError for NaN, which has no
-/// colour.
-template <class Scalar, class Color>
-Image paint(const BasicHeatmap<Scalar>& heatmap, const Color& color) {
-  if (heatmap.rows() > std::numeric_limits<int>::max() || heatmap.cols() > std::numeric_limits<int>::max()) {
-    throw ArgumentError(
-        concat("a heatmap of ", heatmap.rows(), "x", heatmap.cols(), " is too large for a picture"));
+/// A black picture. Throws ArgumentError if a size is not positive or above an int's.
+inline Image canvas(std::int64_t height, std::int64_t width, std::int64_t channels) {
+  if (std::max({height, width, channels}) > std::numeric_limits<int>::max()) {
+    throw ArgumentError(concat(height, "x", width, "x", channels, " is too large for a picture"));
   }
-  Image picture(static_cast<int>(heatmap.rows()), static_cast<int>(heatmap.cols()), 3);
-  std::uint8_t* out = picture.pixels().data();
-  for (Eigen::Index y = 0; y < heatmap.rows(); ++y) {
-    for (Eigen::Index x = 0; x < heatmap.cols(); ++x, out += 3) {
-      if (std::isnan(heatmap(y, x))) {
-        throw ArgumentError(
-            concat("a heatmap to draw must not hold NaN, got one at row ", y, ", column ", x));
+  return {static_cast<int>(height), static_cast<int>(width), static_cast<int>(channels)};
+}
+
+/// Colours for values: x gets the entry at floor(scale * x), computed in the values' type, or the first or
+/// the last.
+class Palette {
+ public:
+  /// Red, green, blue, and a byte that is not shown: four are written at once, and the next pixel overwrites
+  /// it.
+  using Entry = std::array<std::uint8_t, 4>;
+
+  Palette(double scale, std::vector<Entry> entries) : scale_(scale), entries_(std::move(entries)) {}
+
+  const std::vector<Entry>& entries() const noexcept { return entries_; }
+
+  /// `rgb` holds three bytes a value. NaN gets the first colour.
+  template <class Scalar>
+  void draw(const Scalar* values, std::size_t count, std::uint8_t* rgb) const {
+    const auto scale = static_cast<Scalar>(scale_);
+    const auto last = static_cast<Scalar>(entries_.size() - 1);
+    std::array<std::int32_t, 1024> positions;
+    for (std::size_t done = 0; done < count;) {
+      const std::size_t part = std::min(positions.size(), count - done);
+      transform(values + done, part, positions.data(), [=](Scalar x) {
+        const Scalar position = x * scale > 0 ? x * scale : Scalar{0};
+        return static_cast<std::int32_t>(position < last ? position : last);
+      });
+      done += part;
+      const bool ends = done == count;
+      for (std::size_t i = 0; i + ends < part; ++i, rgb += 3) {
+        std::memcpy(rgb, entries_[static_cast<std::size_t>(positions[i])].data(), 4);
       }
-      std::copy_n(color(heatmap(y, x)).data(), 3, out);
+      if (ends) std::memcpy(rgb, entries_[static_cast<std::size_t>(positions[part - 1])].data(), 3);
     }
   }
-  return picture;
+
+  /// Throws ArgumentError for an empty heatmap and for NaN, which has no colour.
+  template <class Scalar>
+  Image operator()(const BasicHeatmap<Scalar>& heatmap) const {
+    Image picture = canvas(heatmap.rows(), heatmap.cols(), 3);
+    const auto count = static_cast<std::size_t>(heatmap.size());
+    if (count_nan(heatmap.data(), count) > 0) {
+      const Scalar* nan =
+          std::find_if(heatmap.data(), heatmap.data() + count, [](Scalar x) { return x != x; });
+      const auto position = nan - heatmap.data();
+      throw ArgumentError(concat("a heatmap to draw must not hold NaN, got one at row ",
+                                 position / heatmap.cols(), ", column ", position % heatmap.cols()));
+    }
+    draw(heatmap.data(), count, picture.pixels().data());
+    return picture;
+  }
+
+ private:
+  double scale_;
+  std::vector<Entry> entries_;
+};
+
+inline Palette grays() {
+  std::vector<Palette::Entry> entries;
+  for (int level = 0; level < 256; ++level) {
+    const auto byte = static_cast<std::uint8_t>(level);
+    entries.push_back({byte, byte, byte, 0});
+  }
+  return {255.0, std::move(entries)};
 }
 
 }  // namespace detail
@@ -52,10 +105,7 @@ Image paint(const BasicHeatmap<Scalar>& heatmap, const Color& color) {
 /// Throws ArgumentError if the heatmap is empty or holds NaN.
 template <class Scalar>
 Image grayscale(const BasicHeatmap<Scalar>& heatmap) {
-  return detail::paint(heatmap, [](Scalar value) {
-    const auto level = static_cast<std::uint8_t>(Scalar{255} * std::clamp(value, Scalar{0}, Scalar{1}));
-    return std::array{level, level, level};
-  });
+  return detail::grays()(heatmap);
 }
 
 }  // namespace salience

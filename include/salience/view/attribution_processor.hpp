@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/vectorized.hpp>
 #include <salience/error.hpp>
 #include <salience/picture/colormap.hpp>
 #include <salience/picture/heatmap.hpp>
@@ -26,126 +28,211 @@ namespace salience {
 
 namespace detail {
 
-/// The planes of one sample, (C, H*W), with the arithmetic of float32 or float64.
+/// One sample's attribution (C, H, W) on its way to a picture, in the arithmetic of float32 or float64.
+/// Nothing of its size is stored: its values are made block by block, where they are wanted.
 template <class Scalar>
 class Planes {
  public:
   Planes(const at::Tensor& sample, const AttributionProcessorOptions& options)
-      : values_(Eigen::Map<const BasicHeatmap<Scalar>>(sample.data_ptr<Scalar>(), sample.size(0),
-                                                       sample.size(1) * sample.size(2))),
+      : raw_(sample.data_ptr<Scalar>()),
+        channels_(sample.size(0)),
         height_(sample.size(1)),
-        width_(sample.size(2)) {
-    const Eigen::Index not_a_number = values_.isNaN().count();
+        width_(sample.size(2)),
+        options_(options) {
+    const auto total = static_cast<std::size_t>(sample.numel());
+    const std::size_t not_a_number = count_nan(raw_, total);
     if (not_a_number > 0) {
-      throw ArgumentError(
-          concat("the attribution holds ", not_a_number, " NaN of ", values_.size(), " values"));
+      throw ArgumentError(concat("the attribution holds ", not_a_number, " NaN of ", total, " values"));
     }
-    activate(options.activation);
-    if (options.percentile < 100.0) clip(options.percentile);
-    if (options.reduce_first) values_ = reduced(options.channels);
-    if (options.normalize) normalize(options.range);
-    if (options.skew) skew(*options.skew);
+    if (options.percentile < 100.0) limit_ = percentile();
+    if (options.normalize) measure();
   }
 
   /// (H, W, C), or (H, W) for one channel.
   at::Tensor tensor() const {
-    at::Tensor planes = empty({values_.rows(), height_, width_}, c10::CppTypeToScalarType<Scalar>::value);
-    std::copy_n(values_.data(), values_.size(), planes.template data_ptr<Scalar>());
-    return values_.rows() == 1 ? planes[0] : planes.permute({1, 2, 0}).contiguous();
-  }
-
-  BasicHeatmap<Scalar> heatmap(ChannelReduction reduction) const {
-    const BasicHeatmap<Scalar> row = reduced(reduction);
-    return Eigen::Map<const BasicHeatmap<Scalar>>(row.data(), height_, width_);
+    at::Tensor values = rows() == 1
+                            ? empty({height_, width_}, c10::CppTypeToScalarType<Scalar>::value)
+                            : empty({height_, width_, rows()}, c10::CppTypeToScalarType<Scalar>::value);
+    interleave(values.template data_ptr<Scalar>(), [](Scalar x) { return x; });
+    return values;
   }
 
   /// The channels as they are, uint8(255 * clip(x, 0, 1)).
   Image image() const {
-    Image picture(static_cast<int>(height_), static_cast<int>(width_), static_cast<int>(values_.rows()));
-    std::uint8_t* pixel = picture.pixels().data();
-    for (Eigen::Index i = 0; i < values_.cols(); ++i) {
-      for (Eigen::Index channel = 0; channel < values_.rows(); ++channel) {
-        const Scalar value = std::clamp(values_(channel, i), Scalar{0}, Scalar{1});
-        *pixel++ = static_cast<std::uint8_t>(Scalar{255} * value);
+    Image picture = canvas(height_, width_, rows());
+    interleave(picture.pixels().data(), [](Scalar x) {
+      const Scalar level = x > 0 ? Scalar{255} * x : Scalar{0};
+      return static_cast<std::int32_t>(level < 255 ? level : Scalar{255});
+    });
+    return picture;
+  }
+
+  /// The channels taken together, in colours.
+  Image image(const Palette& palette) const {
+    Image picture = canvas(height_, width_, 3);
+    std::size_t nan = 0;
+    each_block([&](std::int64_t first, std::size_t count) {
+      Row row;
+      if (options_.reduce_first) {
+        shown(0, first, count, row.data());
+      } else {
+        reduce(first, count, row.data(), [this](auto... of) { shown(of...); });
       }
+      nan += count_nan(row.data(), count);
+      palette.draw(row.data(), count, picture.pixels().data() + 3 * first);
+    });
+    if (nan > 0) {
+      throw ArgumentError(concat("infinities of both signs leave ", nan, " of ", height_ * width_,
+                                 " pixels without a value"));
     }
     return picture;
   }
 
+  /// Before normalising.
   ValueRange range() const {
-    return {static_cast<double>(values_.minCoeff()), static_cast<double>(values_.maxCoeff())};
+    Extent<Scalar> all;
+    each_block([&](std::int64_t first, std::size_t count) {
+      Row row;
+      for (std::int64_t r = 0; r < rows(); ++r) {
+        plain(r, first, count, row.data());
+        all.add(row.data(), count);
+      }
+    });
+    return {static_cast<double>(all.low), static_cast<double>(all.high)};
   }
 
  private:
-  void activate(Activation activation) {
-    if (activation == Activation::abs) values_ = values_.abs();
-    if (activation == Activation::relu) values_ = values_.max(Scalar{0});
-    if (activation == Activation::negative) values_ = (-values_).max(Scalar{0});
-  }
+  static constexpr std::int64_t block = 2048;  // pixels: a few rows of them stay in the first-level cache
+  using Row = std::array<Scalar, block>;
 
-  void clip(double percentile) {
-    BasicHeatmap<Scalar> sizes = values_.abs();
-    const double position = percentile / 100.0 * static_cast<double>(sizes.size() - 1);
-    const auto below = static_cast<Eigen::Index>(position);
-    Scalar* nth = sizes.data() + below;
-    std::nth_element(sizes.data(), nth, sizes.data() + sizes.size());
-    const Scalar next =
-        below + 1 < sizes.size() ? *std::min_element(nth + 1, sizes.data() + sizes.size()) : *nth;
-    const Scalar limit = *nth + static_cast<Scalar>(position - static_cast<double>(below)) * (next - *nth);
-    values_ = values_.max(-limit).min(limit);
-  }
+  std::int64_t pixels() const { return height_ * width_; }
+  /// How many values a pixel has after `reduce_first`.
+  std::int64_t rows() const { return options_.reduce_first ? 1 : channels_; }
 
-  void normalize(const std::optional<ValueRange>& shared) {
-    if (shared) {
-      values_ = values_.max(static_cast<Scalar>(shared->minimum)).min(static_cast<Scalar>(shared->maximum));
+  template <class Visit>
+  void each_block(const Visit& visit) const {
+    for (std::int64_t first = 0; first < pixels(); first += block) {
+      visit(first, static_cast<std::size_t>(std::min(block, pixels() - first)));
     }
-    const Scalar lowest = shared ? static_cast<Scalar>(shared->minimum) : values_.minCoeff();
-    const Scalar highest = shared ? static_cast<Scalar>(shared->maximum) : values_.maxCoeff();
-    const Scalar span = highest - lowest;
-    if (!std::isfinite(span)) {
-      throw ArgumentError(concat("values from ", lowest, " to ", highest, " cannot be normalised"));
-    }
-    values_ -= lowest;
-    if (span > Scalar{0}) values_ /= span;
   }
 
-  void skew(double power) {
-    if (power == 1.0) return;
-    if (power == 0.5) {
-      values_ = values_.unaryExpr(square_root);
-    } else if (power == 2.0) {
-      values_ = values_.square();
+  template <class Out, class Convert>
+  void interleave(Out* out, const Convert& convert) const {
+    each_block([&](std::int64_t first, std::size_t count) {
+      Row row;
+      std::array<decltype(convert(Scalar{})), block> converted;
+      for (std::int64_t r = 0; r < rows(); ++r) {
+        shown(r, first, count, row.data());
+        transform(row.data(), count, converted.data(), convert);
+        Out* to = out + first * rows() + r;
+        for (std::size_t i = 0; i < count; ++i, to += rows()) *to = static_cast<Out>(converted[i]);
+      }
+    });
+  }
+
+  // The steps, each on `count` values of one channel from pixel `first` on.
+
+  void activated(std::int64_t channel, std::int64_t first, std::size_t count, Scalar* out) const {
+    const Scalar* in = raw_ + channel * pixels() + first;
+    const auto zero = Scalar{0};
+    switch (options_.activation) {
+      case Activation::none:
+        std::copy_n(in, count, out);
+        break;
+      case Activation::abs:
+        transform(in, count, out, [](Scalar x) { return std::abs(x); });
+        break;
+      case Activation::relu:
+        transform(in, count, out, [=](Scalar x) { return x > zero ? x : zero; });
+        break;
+      case Activation::negative:
+        transform(in, count, out, [=](Scalar x) { return x < zero ? -x : zero; });
+    }
+    if (!limit_) return;
+    transform(out, count, out, [limit = *limit_](Scalar x) { return std::clamp(x, -limit, limit); });
+  }
+
+  /// Row `row` before normalising.
+  void plain(std::int64_t row, std::int64_t first, std::size_t count, Scalar* out) const {
+    if (!options_.reduce_first) return activated(row, first, count, out);
+    reduce(first, count, out, [this](auto... of) { activated(of...); });
+  }
+
+  /// Row `row` after all steps.
+  void shown(std::int64_t row, std::int64_t first, std::size_t count, Scalar* out) const {
+    plain(row, first, count, out);
+    if (options_.normalize) {
+      transform(out, count, out, [low = low_, high = high_, span = span_](Scalar x) {
+        return (std::clamp(x, low, high) - low) / span;
+      });
+    }
+    if (!options_.skew || *options_.skew == 1.0) return;
+    if (*options_.skew == 0.5) {
+      square_root(out, count);
+    } else if (*options_.skew == 2.0) {
+      transform(out, count, out, [](Scalar x) { return x * x; });
     } else {
-      values_ = values_.unaryExpr(
-          [exponent = static_cast<Scalar>(power)](Scalar x) { return std::pow(x, exponent); });
+      power(out, count, static_cast<Scalar>(*options_.skew));
     }
   }
 
-  BasicHeatmap<Scalar> reduced(ChannelReduction reduction) const {
-    const auto channels = static_cast<Scalar>(values_.rows());
-    // Row by row, so that sums round as numpy's do.
-    BasicHeatmap<Scalar> sum =
-        reduction == ChannelReduction::l2 ? values_.row(0).square().eval() : values_.row(0).eval();
-    for (Eigen::Index channel = 1; channel < values_.rows(); ++channel) {
-      if (reduction == ChannelReduction::max) {
-        sum = sum.max(values_.row(channel));
-      } else if (reduction == ChannelReduction::l2) {
-        sum += values_.row(channel).square();
+  /// All channels of a block in one row. Channel by channel, so that sums round as numpy's do.
+  template <class Channel>
+  void reduce(std::int64_t first, std::size_t count, Scalar* sum, const Channel& channel) const {
+    const ChannelReduction kind = options_.channels;
+    Row row;
+    for (std::int64_t c = 0; c < channels_; ++c) {
+      Scalar* out = c == 0 ? sum : row.data();
+      channel(c, first, count, out);
+      // In a loop of its own: a product and a sum in one could be rounded once instead of twice.
+      if (kind == ChannelReduction::l2) transform(out, count, out, [](Scalar x) { return x * x; });
+      if (c == 0) continue;
+      if (kind == ChannelReduction::max) {
+        combine(out, count, sum, [](Scalar a, Scalar b) { return a > b ? a : b; });
       } else {
-        sum += values_.row(channel);
+        combine(out, count, sum, [](Scalar a, Scalar b) { return a + b; });
       }
     }
-    if (reduction == ChannelReduction::mean) sum /= channels;
-    if (reduction == ChannelReduction::l2) sum = sum.unaryExpr(square_root);
-    return sum;
+    if (kind == ChannelReduction::mean) {
+      transform(sum, count, sum, [n = static_cast<Scalar>(channels_)](Scalar x) { return x / n; });
+    }
+    if (kind == ChannelReduction::l2) square_root(sum, count);
   }
 
-  /// Eigen's own float32 square root is off by an ulp, which shows as another colour now and then.
-  static constexpr auto square_root = [](Scalar x) { return std::sqrt(x); };
+  /// The percentile of all magnitudes, linearly interpolated.
+  Scalar percentile() const {
+    std::vector<Scalar> sizes(static_cast<std::size_t>(channels_ * pixels()));
+    for (std::int64_t c = 0; c < channels_; ++c) {
+      each_block([&](std::int64_t first, std::size_t count) {
+        Scalar* out = sizes.data() + c * pixels() + first;
+        activated(c, first, count, out);
+        transform(out, count, out, [](Scalar x) { return std::abs(x); });
+      });
+    }
+    const double position = options_.percentile / 100.0 * static_cast<double>(sizes.size() - 1);
+    const auto nth = sizes.begin() + static_cast<std::ptrdiff_t>(position);
+    std::nth_element(sizes.begin(), nth, sizes.end());
+    const Scalar next = nth + 1 < sizes.end() ? *std::min_element(nth + 1, sizes.end()) : *nth;
+    return *nth + static_cast<Scalar>(position - std::floor(position)) * (next - *nth);
+  }
 
-  BasicHeatmap<Scalar> values_;
-  std::int64_t height_;
-  std::int64_t width_;
+  /// What to normalise by: the options' range, or the values' own.
+  void measure() {
+    const ValueRange all = options_.range.value_or(range());
+    low_ = static_cast<Scalar>(all.minimum);
+    high_ = static_cast<Scalar>(all.maximum);
+    span_ = high_ - low_;
+    if (!std::isfinite(span_)) {
+      throw ArgumentError(concat("values from ", low_, " to ", high_, " cannot be normalised"));
+    }
+    if (!(span_ > Scalar{0})) span_ = Scalar{1};
+  }
+
+  const Scalar* raw_;
+  std::int64_t channels_, height_, width_;
+  const AttributionProcessorOptions& options_;
+  std::optional<Scalar> limit_;
+  Scalar low_{}, high_{}, span_{};
 };
 
 }  // namespace detail
@@ -167,12 +254,12 @@ class AttributionProcessor {
  public:
   explicit AttributionProcessor(AttributionProcessorOptions options = {}, First first = {})
       : options_(std::move(options)), first_(std::move(first)) {
-    if (!options_.colormap.empty()) colormap_.emplace(salience::colormap(options_.colormap));
-    if (options_.grayscale && colormap_) {
+    if (!options_.colormap.empty()) palette_ = salience::colormap(options_.colormap).palette();
+    if (options_.grayscale && palette_) {
       TORCH_WARN("Salience: grayscale and the colour map '", options_.colormap,
                  "' were both asked for; grayscale wins");
-      colormap_.reset();
     }
+    if (options_.grayscale) palette_ = detail::grays();
     if (options_.skew && !(*options_.skew > 0.0 && std::isfinite(*options_.skew))) {
       throw ArgumentError::out_of_range("skew", *options_.skew, "a number above 0");
     }
@@ -227,13 +314,7 @@ class AttributionProcessor {
   std::vector<Image> images(const at::Tensor& attribution) const {
     std::vector<Image> pictures;
     for_each_sample(attribution, [&](const auto& planes) {
-      if (options_.grayscale) {
-        pictures.push_back(salience::grayscale(planes.heatmap(options_.channels)));
-      } else if (colormap_) {
-        pictures.push_back((*colormap_)(planes.heatmap(options_.channels)));
-      } else {
-        pictures.push_back(planes.image());
-      }
+      pictures.push_back(palette_ ? planes.image(*palette_) : planes.image());
     });
     return pictures;
   }
@@ -281,7 +362,7 @@ class AttributionProcessor {
 
   AttributionProcessorOptions options_;
   First first_;
-  std::optional<Colormap> colormap_;
+  std::optional<detail::Palette> palette_;
 };
 
 }  // namespace salience
