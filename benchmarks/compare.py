@@ -31,27 +31,29 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROUNDS = {"backward_pass": 4, "guided_grad_cam": 3, "sampled_methods": 2, "scaling": 1, "pictures": 3, "startup": 4,
           "tolerance": 1, "fidelity": 1, "compile_time": 1}  # fmt: skip
 LEAST_SECONDS = 0.2  # of one repetition
+KEEPS_BUFFERS = {  # what docs/how-to/speed.md has a program's own main do
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"}  # fmt: skip
 
 
 # ---- running things ------------------------------------------------------------------------------------------
 
 
-def run(command, threads):
+def run(command, threads, environment=None):
     """What the command prints."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": str(threads)})  # fmt: skip
+                          env=os.environ | {"OMP_NUM_THREADS": str(threads)} | (environment or {}))  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, command))}\n{done.stderr}")
     return done.stdout
 
 
-def ours(program, *arguments, threads=1, only="", repetitions=2):
+def ours(program, *arguments, threads=1, only="", repetitions=2, environment=None):
     """{row: {"seconds": ..., counter: ...}} of a program with Google Benchmark; medians of the repetitions."""
     out = SETTING.work / f"rows_{os.getpid()}.json"
     options = [f"--benchmark_out={out}", "--benchmark_out_format=json", f"--benchmark_min_time={LEAST_SECONDS}",
                f"--benchmark_repetitions={repetitions}", f"--benchmark_filter={only or '.*'}"]  # fmt: skip
     command = [SETTING.build / "benchmarks" / program, *arguments, *options]
-    run(command, threads)
+    run(command, threads, environment)
     if not out.stat().st_size:
         raise SystemExit(f"{program} has no row {only}: is the build up to date?")
     units = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -221,7 +223,11 @@ def sampled_methods():
             if name == "vgg16" and number > 0:
                 continue  # half a minute a row
             say("sampled_methods", f"round {number + 1},", name)
-            rows = ours("sampled_methods", net_file(name), only="^50|^Smooth|^Integrated", repetitions=1)
+            rows = {}
+            for prefix, environment in (("", {}), ("buffers kept: ", KEEPS_BUFFERS)):
+                some = ours("sampled_methods", net_file(name), only="^50|^Smooth|^Integrated", repetitions=1,
+                            environment=environment)  # fmt: skip
+                rows |= {prefix + row: figures for row, figures in some.items()}
             result.append({"net": name, "threads": 1, "rows": rows})
     memory = {}
     for method in ("SmoothGrad", "Integrated Gradients"):

@@ -68,10 +68,12 @@ class IntegratedGradients {
     std::vector<Sum> sums(static_cast<std::size_t>(input.size(0)));
     Work work{.input = clean,
               .baseline = {},
+              .way = {},
               .dtype = input.scalar_type(),
               .end_scores = result.score.to(at::kCPU, at::kDouble)};
     for (std::size_t i = 0; i < options_.baseline.count() && result.complete; ++i) {
       work.baseline = options_.baseline(clean, i);
+      if (straight) work.way = clean.sub(work.baseline);
       const at::Tensor starts = begin(work);
       const at::Tensor scores =
           predict(starts, FixedTarget{selector, result.target}).score.to(at::kCPU, at::kDouble);
@@ -104,11 +106,28 @@ class IntegratedGradients {
 
   struct Work {
     at::Tensor input, baseline;  // (N, ...), in float32 at least
+    at::Tensor way;              // from one to the other, if the path is straight
     at::ScalarType dtype;        // the caller's
     at::Tensor end_scores;       // (N), at the input
     std::int64_t baselines = 0;  // begun
     std::int64_t told = 0;       // evaluations, of all samples
+
+    /// What a sample that is evaluated looks like.
+    at::Tensor like() const { return input[0].to(dtype); }
   };
+
+  /// Writes the path's point at t.
+  void place(const Work& work, std::int64_t sample, double t, const at::Tensor& out) const {
+    if constexpr (straight) {
+      if (out.scalar_type() == work.way.scalar_type()) {
+        out.copy_(work.baseline[sample]).add_(work.way[sample], t);  // nothing is allocated
+      } else {
+        out.copy_(work.baseline[sample].add(work.way[sample], t));
+      }
+    } else {
+      out.copy_(path_.point(work.input[sample], work.baseline[sample], t));
+    }
+  }
 
   static void accumulate(at::Tensor& sum, const at::Tensor& values, double weight = 1.0) {
     sum = sum.defined() ? sum.add_(values, weight) : values.mul(weight);
@@ -173,26 +192,23 @@ class IntegratedGradients {
       if (norm > 0.0) sums[n].add(square.mul((score - walks[n].score) / norm));
     };
 
-    const auto point = [&](const detail::Row& row) {
+    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
       if constexpr (known) {
-        return path_
-            .point(work.input[row.sample], work.baseline[row.sample],
-                   cells[static_cast<std::size_t>(row.step)].node)
-            .to(work.dtype);
+        place(work, row.sample, cells[static_cast<std::size_t>(row.step)].node, out);
       } else {
-        return walks[static_cast<std::size_t>(row.sample)].here.to(work.dtype);
+        out.copy_(walks[static_cast<std::size_t>(row.sample)].here);
       }
     };
     const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       const auto n = static_cast<std::size_t>(row.sample);
       const detail::Cell& cell = cells[static_cast<std::size_t>(row.step)];
       const at::Tensor gradient = evaluated.values[i];
-      const at::Tensor input = work.input[row.sample], baseline = work.baseline[row.sample];
       at::Tensor step;
       if constexpr (known) {
-        if (!options_.idgi && !straight) step = along(input, baseline, cell.begin, cell.end);
+        if (!options_.idgi && !straight) step = along(work, row.sample, cell.begin, cell.end);
       } else {
-        const at::Tensor next = path_.next(input, baseline, walks[n].here, gradient, cell.begin, cell.end);
+        const at::Tensor next = path_.next(work.input[row.sample], work.baseline[row.sample], walks[n].here,
+                                           gradient, cell.begin, cell.end);
         step = next.sub(walks[n].here);
         walks[n].here = next;
       }
@@ -211,11 +227,11 @@ class IntegratedGradients {
       return tell(work);
     };
 
-    const std::int64_t chunk = chunk_of(work);
+    detail::Stream stream(work.like(), chunk_of(work));
     std::vector<detail::Row> rows;
     bool complete = true;
     const auto evaluate_rows = [&] {
-      complete = complete && detail::stream(rows, chunk, point, evaluate, take);
+      complete = complete && stream(rows, point, evaluate, take);
       rows.clear();
     };
     for (const std::int64_t k : detail::step_order(static_cast<std::int64_t>(cells.size()), ordered)) {
@@ -227,7 +243,7 @@ class IntegratedGradients {
       const auto position = static_cast<std::int64_t>(n);
       if (options_.idgi && complete) idgi(n, work.end_scores[position].template item<double>());
       if (!walks[n].mean.defined()) continue;
-      if (straight) sums[n].add(work.input[position].sub(work.baseline[position]).mul_(walks[n].mean));
+      if (straight) sums[n].add(work.way[position].mul(walks[n].mean));
       if (!options_.multiply_by_inputs) accumulate(sums[n].gradient, walks[n].mean);
     }
     return complete;
@@ -242,25 +258,25 @@ class IntegratedGradients {
         sums.size(), detail::AdaptiveIntegral({completeness, map, options_.max_evaluations}));
     std::vector<double> errors(sums.size(), -1.0);
     std::vector<std::vector<double>> wanted(sums.size());
-    const auto place = [&](const detail::Row& row) {
+    const auto node = [&](const detail::Row& row) {
       return wanted[static_cast<std::size_t>(row.sample)][static_cast<std::size_t>(row.step)];
     };
-    const auto point = [&](const detail::Row& row) {
-      return path_.point(work.input[row.sample], work.baseline[row.sample], place(row)).to(work.dtype);
+    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+      place(work, row.sample, node(row), out);
     };
     const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       const auto n = static_cast<std::size_t>(row.sample);
-      const at::Tensor input = work.input[row.sample], baseline = work.baseline[row.sample];
       const bool scaled =
           straight && options_.multiply_by_inputs;  // once and for all, if all steps are parts of one
-      integrals[n].add(place(row),
-                       scaled ? input.sub(baseline).mul_(evaluated.values[i]) : evaluated.values[i].clone(),
-                       evaluated.score[i].template item<double>(), [&](double begin, double end) {
-                         return scaled ? input.new_full({}, end - begin) : along(input, baseline, begin, end);
-                       });
+      integrals[n].add(
+          node(row), scaled ? work.way[row.sample].mul(evaluated.values[i]) : evaluated.values[i].clone(),
+          evaluated.score[i].template item<double>(), [&](double begin, double end) {
+            return scaled ? work.way.new_full({}, end - begin) : along(work, row.sample, begin, end);
+          });
       ++sums[n].evaluations;
       return tell(work, errors[n]);
     };
+    detail::Stream stream(work.like(), chunk_of(work));
     bool going = true;
     for (bool more = true; more && going;) {
       std::vector<detail::Row> rows;
@@ -277,7 +293,7 @@ class IntegratedGradients {
         }
       }
       more = !rows.empty();
-      going = detail::stream(rows, chunk_of(work), point, evaluate, take);
+      going = stream(rows, point, evaluate, take);
     }
     for (std::size_t n = 0; n < sums.size(); ++n) {
       const detail::AdaptiveIntegral& integral = integrals[n];
@@ -298,10 +314,11 @@ class IntegratedGradients {
   }
 
   /// The path's step from one place to another.
-  at::Tensor along(const at::Tensor& input, const at::Tensor& baseline, double begin, double end) const {
+  at::Tensor along(const Work& work, std::int64_t sample, double begin, double end) const {
     if constexpr (straight) {
-      return input.sub(baseline).mul_(end - begin);
+      return work.way[sample].mul(end - begin);
     } else {
+      const at::Tensor input = work.input[sample], baseline = work.baseline[sample];
       return path_.point(input, baseline, end).sub(path_.point(input, baseline, begin));
     }
   }

@@ -106,18 +106,21 @@ class SmoothGrad {
   struct Moments {
     std::int64_t count = 0;
     at::Tensor mean, deviations, squares;
+    at::Tensor delta;  // a place to work in
     bool finished = false;
 
     void add(const at::Tensor& value, bool keep_squares) {
       if (++count == 1) {
         mean = value.clone();
         deviations = value.mul(0.0);
+        delta = value.new_empty(value.sizes());
         if (keep_squares) squares = value.square();
         return;
       }
-      const at::Tensor delta = value.sub(mean);
-      mean.add_(delta, 1.0 / static_cast<double>(count));
-      deviations.addcmul_(delta, value.sub(mean));
+      const double share = 1.0 / static_cast<double>(count);
+      delta.copy_(value).sub_(mean);
+      mean.add_(delta, share);
+      deviations.addcmul_(delta, delta, 1.0 - share);  // value - mean is now (1 - share) delta
       if (keep_squares) squares.addcmul_(value, value);
     }
 
@@ -137,16 +140,21 @@ class SmoothGrad {
     for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
     const std::int64_t chunk = options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(clean);
 
+    detail::NormalNoise source(clean[0].numel());
     at::Tensor noise;  // of one draw, shared by the batch
     std::int64_t noise_draw = -1;
-    const auto point = [&](const detail::Row& row) {
+    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
       if (row.step != std::exchange(noise_draw, row.step)) {
-        noise = detail::normal_noise(clean[0].numel(), options_.seed, static_cast<std::uint64_t>(row.step))
+        noise = source(options_.seed, static_cast<std::uint64_t>(row.step))
                     .view(clean[0].sizes())
                     .to(clean.device(), clean.scalar_type());
       }
       const auto n = static_cast<std::size_t>(row.sample);
-      return clean[row.sample].add(noise, deviation[n]).to(dtype);
+      if (dtype == clean.scalar_type()) {
+        out.copy_(clean[row.sample]).add_(noise, deviation[n]);  // nothing is allocated
+      } else {
+        out.copy_(clean[row.sample].add(noise, deviation[n]));
+      }
     };
     const auto evaluate = detail::evaluation(attributor_, selector, chosen);
     const std::int64_t total = batch * options_.samples;
@@ -164,6 +172,7 @@ class SmoothGrad {
       return !options_.progress || options_.progress({.done = done, .total = total, .error = error});
     };
 
+    detail::Stream stream(clean[0].to(dtype), chunk);
     // As many draws at a time as fill a chunk, so that a sample that is good enough is left out of the next
     // ones.
     const std::int64_t draws = std::max<std::int64_t>(1, chunk / batch);
@@ -175,7 +184,7 @@ class SmoothGrad {
         }
       }
       if (rows.empty()) break;
-      if (!detail::stream(rows, chunk, point, evaluate, take)) return false;
+      if (!stream(rows, point, evaluate, take)) return false;
     }
     return true;
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -33,7 +34,7 @@ struct Evaluated {
   at::Tensor values, score;
 };
 
-/// Attributes rows, each for the class that was chosen for its sample: the `evaluate` of `stream`.
+/// Attributes rows, each for the class that was chosen for its sample: the `evaluate` of a Stream.
 template <class A, class T>
 auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) {
   return [&attributor, &target, chosen](const at::Tensor& points, const at::Tensor& samples) -> Evaluated {
@@ -46,31 +47,46 @@ auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) 
   };
 }
 
-/// Evaluates `rows` in order, at most `chunk` at once.
-///
-/// `point(row)` gives one input (without the batch dimension), `evaluate(points, samples)` an Attribution for
-/// a batch of them, where `samples` are the rows' positions in the input's batch, (rows) int64; `take(row,
-/// values, i)` is handed each row's result in the rows' order, whatever the chunk. `take` returns false to
-/// stop.
-template <class Point, class Evaluate, class Take>
-bool stream(std::span<const Row> rows, std::int64_t chunk, const Point& point, const Evaluate& evaluate,
-            const Take& take) {
-  for (std::size_t first = 0; first < rows.size(); first += static_cast<std::size_t>(chunk)) {
-    const auto part = rows.subspan(first, std::min(static_cast<std::size_t>(chunk), rows.size() - first));
-    at::Tensor points;
-    std::vector<std::int64_t> samples;
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      const at::Tensor x = point(part[i]);
-      if (!points.defined()) points = batch_like(x, part.size());
-      points[static_cast<std::int64_t>(i)].copy_(x);
-      samples.push_back(part[i].sample);
+/// Evaluates rows in order, at most `chunk` at once. The points of a chunk lie where those of the last one
+/// did, unless someone still holds these: nothing is allocated but by the model.
+class Stream {
+ public:
+  /// @param sample   what a point looks like, without the batch dimension
+  Stream(at::Tensor sample, std::int64_t chunk)
+      : sample_(std::move(sample)), chunk_(static_cast<std::size_t>(chunk)) {}
+
+  /// `point(row, out)` writes a row's input into `out`; `evaluate(points, samples)` gives an Attribution for
+  /// a batch of them, where `samples` are the rows' positions in the input's batch, (rows) int64; `take(row,
+  /// values, i)` is handed each row's result in the rows' order, whatever the chunk. `take` returns false to
+  /// stop.
+  template <class Point, class Evaluate, class Take>
+  bool operator()(std::span<const Row> rows, const Point& point, const Evaluate& evaluate, const Take& take) {
+    for (std::size_t first = 0; first < rows.size(); first += chunk_) {
+      const auto part = rows.subspan(first, std::min(chunk_, rows.size() - first));
+      const at::Tensor points = room(part.size());
+      std::vector<std::int64_t> samples;
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        point(part[i], points[static_cast<std::int64_t>(i)]);
+        samples.push_back(part[i].sample);
+      }
+      const auto result = evaluate(points, vector_tensor<std::int64_t>(samples).to(points.device()));
+      for (std::size_t i = 0; i < part.size(); ++i) {
+        if (!take(part[i], result, static_cast<std::int64_t>(i))) return false;
+      }
     }
-    const auto result = evaluate(points, vector_tensor<std::int64_t>(samples).to(points.device()));
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      if (!take(part[i], result, static_cast<std::int64_t>(i))) return false;
-    }
+    return true;
   }
-  return true;
-}
+
+ private:
+  at::Tensor room(std::size_t rows) {
+    const auto count = static_cast<std::int64_t>(rows);
+    const bool fits = points_.defined() && points_.size(0) >= count && points_.storage().use_count() == 1;
+    if (!fits) points_ = batch_like(sample_, rows);
+    return points_.narrow(0, 0, count);
+  }
+
+  at::Tensor sample_, points_;
+  std::size_t chunk_;
+};
 
 }  // namespace salience::detail
