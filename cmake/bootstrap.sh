@@ -3,6 +3,7 @@
 #
 #   begin NAME                  logs go to build/NAME.log; must come first
 #   need PACKAGE...             installs the Debian packages whose files are missing (see `present`)
+#   want PACKAGE...             the same for what can be done without
 #   find_torch                  sets TORCH_DIR, the folder of TorchConfig.cmake, and TORCH_VERSION
 #   find_peers                  sets PEERS, a Python with the libraries that the parity tests compare with
 #   configure FOLDER OPTION...  runs CMake in FOLDER; leaves it alone when nothing changed
@@ -130,6 +131,14 @@ need() {
   else
     stop "$problem. On Debian: apt-get install ${packages[*]}"
   fi
+}
+
+# As `need`, but goes on without what cannot be installed.
+want() {
+  local -a packages
+  mapfile -t packages < <(missing "$@")
+  ((${#packages[@]})) && can_install || return 0
+  stage "Installing ${packages[*]}" apt_install "${packages[@]}" || true
 }
 
 # ---- Python --------------------------------------------------------------------------------------------------

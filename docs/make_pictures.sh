@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of docs/methods, with the program `attribute` on the shipped network and a shipped scene.
+# Makes the pictures of docs/methods and of docs/how-to/report.md, with the program `attribute` on the shipped network
+# and a shipped scene. The latter takes chromium and is left as it is without.
 #
 #   bash docs/make_pictures.sh                                # builds the program under build/pictures first
 #   ATTRIBUTE=build/examples/attribute/attribute bash docs/make_pictures.sh
@@ -42,3 +43,16 @@ for picture in "$pictures"/*.png; do
   (($(wc -c < "$picture") < 60000)) || { echo "$picture is above 60 KB" >&2; exit 1; }
 done
 echo "$pictures: $(ls "$pictures" | wc -l) pictures"
+
+program="$(command -v chromium || true)"
+if [[ -z $program ]]; then
+  echo "docs/images/report.png is left as it is: there is no chromium" >&2
+  exit
+fi
+explain report --method smooth_grad integrated_gradients guided_backprop grad_cam --tolerance 0.01 --samples 200 \
+  --report "$work/report.html"
+# Root has no sandbox. Virtual time lets the page's script finish first.
+"$program" --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$work/chromium" \
+  --virtual-time-budget=10000 --window-size=1280,1450 --screenshot=docs/images/report.png \
+  "file://$work/report.html" 2> "$work/chromium.log"
+echo docs/images/report.png

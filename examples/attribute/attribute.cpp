@@ -20,6 +20,8 @@
 #include "../progress_line.hpp"
 #include "methods.hpp"
 #include "options.hpp"
+#include "report.hpp"
+#include "views.hpp"
 #include "warning_line.hpp"
 
 namespace sal = salience;
@@ -71,24 +73,6 @@ nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
   return figures;
 }
 
-struct View {
-  std::string name;
-  sal::AttributionProcessor<> processor;
-};
-
-/// The article's four views.
-std::vector<View> views() {
-  using sal::Activation;
-  return {
-      {"no_activation", sal::AttributionProcessor<>{{}}},
-      {"relu_hot", sal::AttributionProcessor<>{{.activation = Activation::relu, .colormap = "hot"}}},
-      {"abs_coolwarm",
-       sal::AttributionProcessor<>{{.activation = Activation::abs, .skew = 0.5, .colormap = "coolwarm"}}},
-      {"abs_grayscale",
-       sal::AttributionProcessor<>{{.activation = Activation::abs, .skew = 0.8, .grayscale = true}}},
-  };
-}
-
 void write_tensor(const fs::path& path, const at::Tensor& tensor) {
   const std::vector<char> bytes = torch::jit::pickle_save(tensor.cpu().contiguous());
   sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
@@ -111,6 +95,38 @@ void make_folder(const fs::path& folder) {
   if (error || !fs::is_directory(folder)) {
     throw sal::FileError::at(folder.string(), "cannot be made a folder: " + error.message());
   }
+}
+
+/// Writes the method's tensor and pictures into the folder. Gives its row of the sheet, which begins with
+/// what the network saw.
+std::vector<sal::ContactSheetCell> write_pictures(const fs::path& folder, const std::string& method,
+                                                  const sal::Attribution& attribution, const sal::Image& seen,
+                                                  const std::string& caption) {
+  const at::Tensor& values = attribution.values;
+  write_tensor(folder / (method + ".pt"), values);
+  std::vector<sal::ContactSheetCell> row{{seen, spaced(caption)}};
+  const auto show = [&](const std::string& view, sal::Image picture) {
+    sal::save_image(folder / (method + "_" + view + ".png"), picture);
+    row.push_back({std::move(picture), spaced(view)});
+  };
+  const bool over = is_class_activation_map(attribution);
+  for (const View& view : article_views()) {
+    show(view.name, over ? view.processor(values, seen) : view.processor(values));
+  }
+  show("overlay", sal::AttributionProcessor{overlay_options(attribution)}(values, seen));
+  return row;
+}
+
+/// One row for each method.
+void write_sheet(const fs::path& path, const std::vector<std::vector<sal::ContactSheetCell>>& rows) {
+  constexpr int legible = 224;  // so that captions fit under the pictures of a small network
+  std::vector<sal::ContactSheetCell> cells;
+  for (const auto& row : rows) cells.insert(cells.end(), row.begin(), row.end());
+  const sal::Image& seen = cells.front().picture;
+  sal::save_image(
+      path, sal::contact_sheet(cells, {.columns = rows.size() > 1 ? static_cast<int>(rows.front().size()) : 0,
+                                       .cell_height = std::max(legible, seen.height()),
+                                       .cell_width = std::max(legible, seen.width())}));
 }
 
 nlohmann::json predictions(const at::Tensor& logits, const sal::Labels& labels, std::int64_t top) {
@@ -180,23 +196,24 @@ void run(const Options& options) {
   if (options.list_layers) return list_layers(model, input);
   const sal::Image seen = preprocess.picture(input);
 
+  // What cannot be written is better known before the work than after it.
   const fs::path folder = options.output;
-  make_folder(folder);
-  const auto path = [&folder](const std::string& name) { return folder / name; };
-  sal::save_image(path("input.png"), seen);
+  const fs::path report = options.report;
+  if (!folder.empty()) {
+    make_folder(folder);
+    sal::save_image(folder / "input.png", seen);
+  }
+  if (report.has_parent_path()) make_folder(report.parent_path());
 
   std::string under_way;
   const auto known = methods(model, options, baseline(options, preprocess), [&](const sal::Progress& p) {
     progress.at(p.done, p.total, under_way);
     return true;
   });
-  const std::vector<View> article = views();
-  const sal::AttributionProcessor over{
-      {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"}};
-  const sal::AttributionProcessor cam_over{{.activation = sal::Activation::relu, .colormap = "jet"}};
   const bool several = options.methods.size() > 1;
-  std::vector<sal::ContactSheetCell> sheet;  // a row for each method, if there are several
+  std::vector<std::vector<sal::ContactSheetCell>> sheet;
   nlohmann::json summary;
+  auto reported = nlohmann::json::array();
   for (const std::string& method : options.methods) {
     under_way = method;
     progress.at(0, 1, under_way);
@@ -205,33 +222,28 @@ void run(const Options& options) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     progress.clear();
     if (summary.empty()) summary = summary_of(attribution, labels, options.top);
-    summary["methods"][method] = figures_of(attribution, seconds.count());
+    const nlohmann::json figures = figures_of(attribution, seconds.count());
+    summary["methods"][method] = figures;
     const at::Tensor& values = attribution.values;
     std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
               << ", maximum " << number(values.max()) << '\n';
-    write_tensor(path(method + ".pt"), values);
-    sheet.push_back({seen, spaced(several ? method : "input")});
-    const bool cam = attribution.empty.defined() && values.size(1) == 1;
-    const auto show = [&](const std::string& view, sal::Image picture) {
-      sal::save_image(path(method + "_" + view + ".png"), picture);
-      sheet.push_back({std::move(picture), spaced(view)});
-    };
-    for (const View& view : article) {
-      show(view.name, cam ? view.processor(values, seen) : view.processor(values));
+    if (!folder.empty()) {
+      sheet.push_back(write_pictures(folder, method, attribution, seen, several ? method : "input"));
     }
-    show("overlay", cam ? cam_over(values, seen) : over(values, seen));
+    if (!report.empty()) reported.push_back(report_method(method, attribution, figures));
     if (attribution.empty.defined() && attribution.empty.item<bool>()) {
       std::cout << method << ": nothing in the layer speaks for the target, the map is empty\n";
     }
   }
-  // A label that is not UTF-8 gets replacement characters.
-  const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
-  sal::write_file_atomically(path("prediction.json"), text + "\n");
-  constexpr int legible = 224;  // so that captions fit under the pictures of a small network
-  sal::save_image(path("figure.png"),
-                  sal::contact_sheet(sheet, {.columns = several ? static_cast<int>(article.size()) + 2 : 0,
-                                             .cell_height = std::max(legible, seen.height()),
-                                             .cell_width = std::max(legible, seen.width())}));
+  if (!folder.empty()) {
+    // A label that is not UTF-8 gets replacement characters.
+    const std::string text = summary.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+    sal::write_file_atomically(folder / "prediction.json", text + "\n");
+    write_sheet(folder / "figure.png", sheet);
+  }
+  if (!report.empty()) {
+    sal::write_file_atomically(report, report_page(options, where.str(), seen, summary, std::move(reported)));
+  }
 }
 
 }  // namespace

@@ -23,15 +23,19 @@ int parse(int argc, char** argv, Options& options) {
       "Example:\n"
       "  attribute --model vgg16.pt --image sushi.png --labels imagenet_labels.txt --output out\n"
       "\n"
-      "Writes input.png, prediction.json and figure.png, and for each method METHOD.pt (the raw attribution, "
-      "for\n"
-      "torch.load) and METHOD_{no_activation,relu_hot,abs_coolwarm,abs_grayscale,overlay}.png.\n"
+      "Writes into --output input.png, prediction.json and figure.png, and for each method METHOD.pt (the "
+      "raw\n"
+      "attribution, for torch.load) and "
+      "METHOD_{no_activation,relu_hot,abs_coolwarm,abs_grayscale,overlay}.png.\n"
+      "--report writes one self-contained HTML page, instead or as well.\n"
       "Exit status: 0 done; 1 something is wrong with a file or the model; 2 wrong usage.");
   app.option_defaults()->always_capture_default();
 
   app.add_option("--model", options.model, "TorchScript file (.pt)")->required();
   app.add_option("--image", options.image, "picture: PNG, JPEG, BMP, ...");
   app.add_option("--output", options.output, "folder for the results, made if missing");
+  app.add_option("--report", options.report,
+                 "one HTML page with everything, to open or send; needs no --output");
   app.add_option("--labels", options.labels, "text file, one class name a line");
   app.add_option("--top", options.top, "how many predictions to show")->check(CLI::Range(1, 1'000'000));
   app.add_option("--method", options.methods, "attribution method; may be given several times")
@@ -82,7 +86,9 @@ int parse(int argc, char** argv, Options& options) {
   try {
     app.parse(argc, argv);
     if (!options.list_layers && options.image.empty()) throw CLI::RequiredError("--image");
-    if (!options.list_layers && options.output.empty()) throw CLI::RequiredError("--output");
+    if (!options.list_layers && options.output.empty() && options.report.empty()) {
+      throw CLI::RequiredError("--output or --report");
+    }
     if (options.mean.size() != options.std.size() || (options.mean.size() != 1 && options.mean.size() != 3)) {
       throw CLI::ValidationError("--mean and --std", "need one value each, or three each");
     }

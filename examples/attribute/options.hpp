@@ -33,6 +33,7 @@ struct Options {
   std::string image;
   std::string labels;
   std::string output;
+  std::string report;
   std::vector<std::string> methods{"vanilla"};
   std::vector<std::string> layers;
   bool list_layers = false;

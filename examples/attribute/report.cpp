@@ -1,0 +1,128 @@
+#include "report.hpp"
+
+#include <ATen/Parallel.h>
+#include <torch/version.h>
+#include <salience/picture/colormap.hpp>
+#include <salience/picture/image_io.hpp>
+#include <salience/version.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "report_template.hpp"
+#include "views.hpp"
+
+namespace sal = salience;
+
+namespace {
+
+std::string base64(std::span<const std::uint8_t> bytes) {
+  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) group = group << 8 | (k < count ? bytes[i + k] : 0U);
+    for (std::size_t k = 0; k < 4; ++k) text += k <= count ? digits[group >> (18 - 6 * k) & 63] : '=';
+  }
+  return text;
+}
+
+std::string data_uri(const sal::Image& picture) {
+  return "data:image/png;base64," + base64(sal::encode_image(picture, ".png"));
+}
+
+/// The processor's heatmap as positions in a map of 256 colours: what Colormap and AttributionProcessor do
+/// before they look a colour up, with the same rounding.
+sal::Image color_positions(const sal::AttributionProcessorOptions& options, const at::Tensor& attribution) {
+  const at::Tensor values = sal::AttributionProcessor{options}.values(attribution);
+  const at::Tensor channels = values.dim() == 3 ? values : values.unsqueeze(-1);  // (H,W,C)
+  at::Tensor mean = channels.select(-1, 0);
+  for (std::int64_t c = 1; c < channels.size(-1); ++c) mean = mean.add(channels.select(-1, c));
+  mean = mean.div(channels.size(-1));
+  const at::Tensor positions = mean.mul(256).clamp(0, 255).to(at::kByte).contiguous();
+  const std::uint8_t* first = positions.data_ptr<std::uint8_t>();
+  return sal::Image(static_cast<int>(positions.size(0)), static_cast<int>(positions.size(1)), 1,
+                    std::vector<std::uint8_t>(first, first + positions.numel()));
+}
+
+/// Both signs on one scale, with 0 in the middle of the colour map. The channels are taken together first:
+/// those of opposite sign cancel, as they do in the score.
+sal::Image signed_positions(sal::AttributionProcessorOptions options, const at::Tensor& attribution) {
+  options.activation = sal::Activation::none;
+  options.skew.reset();
+  const at::Tensor mean = attribution.mean(1, /*keepdim=*/true);
+  const auto [lowest, highest] = sal::AttributionProcessor{options}.range(mean);
+  const double largest = std::max(-lowest, highest);
+  const double limit = largest > 0 ? largest : 1.0;
+  options.range = {-limit, limit};
+  return color_positions(options, mean);
+}
+
+nlohmann::json colormaps() {
+  auto list = nlohmann::json::array();
+  const auto add = [&list](const std::string& name, bool diverging) {
+    const sal::Colormap map = sal::colormap(name);
+    std::vector<std::uint8_t> colors;
+    for (std::size_t i = 0; i < map.size(); ++i) {
+      const sal::Colormap::Color color = map[i];
+      colors.insert(colors.end(), color.begin(), color.end());
+    }
+    list.push_back({{"name", name}, {"diverging", diverging}, {"colors", base64(colors)}});
+  };
+  for (const char* name : {"inferno", "viridis", "hot", "jet", "gray"}) add(name, false);
+  for (const char* name : {"coolwarm", "RdBu_r"}) add(name, true);
+  return list;
+}
+
+std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+
+}  // namespace
+
+nlohmann::json report_method(const std::string& name, const sal::Attribution& attribution,
+                             const nlohmann::json& figures) {
+  sal::AttributionProcessorOptions options = overlay_options(attribution);
+  options.colormap.clear();
+  nlohmann::json maps;
+  const auto add = [&](const char* sign, sal::Activation activation) {
+    options.activation = activation;
+    maps[sign] = data_uri(color_positions(options, attribution.values));
+  };
+  add("absolute", sal::Activation::abs);
+  add("positive", sal::Activation::relu);
+  add("negative", sal::Activation::negative);
+  maps["signed"] = data_uri(signed_positions(options, attribution.values));
+  return {{"name", name},
+          {"figures", figures},
+          {"target", attribution.target.item<std::int64_t>()},
+          {"score", attribution.score.to(at::kDouble).item<double>()},
+          {"maps", maps}};
+}
+
+std::string report_page(const Options& options, const std::string& device, const sal::Image& seen,
+                        const nlohmann::json& summary, nlohmann::json methods) {
+  const nlohmann::json data{
+      {"picture", file_name(options.image)},
+      {"model", file_name(options.model)},
+      {"computed", {{"dtype", options.dtype}, {"device", device}, {"threads", at::get_num_threads()}}},
+      {"versions", {{"salience", SALIENCE_VERSION}, {"libtorch", TORCH_VERSION}}},
+      {"height", seen.height()},
+      {"width", seen.width()},
+      {"input", data_uri(seen)},
+      {"top", summary.at("top")},
+      {"target_label", summary.at("target_label")},
+      {"colormaps", colormaps()},
+      {"methods", std::move(methods)}};
+  std::string page(report_template);
+  const std::string_view place = "{{data}}";
+  std::string text = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  // In JSON a < stands only in strings. Without it nothing in them can end the page's script.
+  for (std::size_t i = 0; (i = text.find('<', i)) != std::string::npos;) text.replace(i, 1, "\\u003c");
+  return page.replace(page.find(place), place.size(), text);
+}
