@@ -7,7 +7,7 @@ import tempfile
 import unittest
 
 import torch
-from peers import MEAN, STD, attribute, scenes
+from peers import MEAN, STD, TOLERANCE, WAYS, attribute, relative, scenes
 from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -147,10 +147,6 @@ def picture(dtype=torch.float64, size=SIZE):
     return transforms.Compose(steps)(Image.open(scenes()[0]).convert("RGB"))[None].to(dtype)
 
 
-def relative(a, b):
-    return float((a.double() - b.double()).norm() / b.double().norm())
-
-
 def words(option, values):
     return [word for value in values for word in (option, value)]
 
@@ -175,6 +171,24 @@ class Case(unittest.TestCase):
         self.assertIn(warning, done.stderr) if warning else self.assertEqual(done.stderr, "")
         summary = json.loads((self.folder / "prediction.json").read_text())
         return {method: torch.load(self.folder / f"{method}.pt") for method in methods}, summary
+
+    def compare_in_all_ways(self, title, path, truth, *more, bounds={}, **how):
+        """The methods of `truth` against it, in all WAYS; `bounds` has, by method and type, what differs from TOLERANCE. Gives
+        the last results, which are the prepared model's."""
+        for prepare, dtype in WAYS:
+            with self.subTest(title, prepare=prepare, dtype=dtype):
+                ours, summary = self.ours(path, list(truth), "--prepare", prepare, *more, dtype=dtype, **how)
+                errors = {method: relative(ours[method], truth[method]) for method in truth if truth[method].any()}
+                print(f"{title}, {prepare}, {dtype}:", ", ".join(f"{method} {error:.1e}" for method, error in errors.items()))
+                self.assertTrue(errors)
+                for method in truth:
+                    self.assertEqual(ours[method].dtype, getattr(torch, dtype))
+                    self.assertEqual(ours[method].shape, truth[method].shape)
+                    if method in errors:
+                        self.assertLess(errors[method], bounds.get(method, {}).get(dtype, TOLERANCE[dtype]), method)
+                    else:
+                        self.assertFalse(ours[method].any(), method)
+        return ours, summary
 
     def fails(self, path, methods, *expected, more=(), size=SIZE):
         """Exit status 1 and one line that has all that is expected."""

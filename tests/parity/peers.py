@@ -1,5 +1,6 @@
 """What the parity tests share: the programs under test, and torchvision beside this wheel of torch."""
 
+import itertools
 import os
 import pathlib
 import subprocess
@@ -18,6 +19,19 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 EXAMPLES = pathlib.Path(os.environ["SALIENCE_EXAMPLE_DATA"])
 SHARED = pathlib.Path(os.environ.get("SALIENCE_SHARED_DATA") or "/nonexistent")
 
+PREPARATIONS = ("none", "fast")
+# Every comparison runs in each of these ways. How far ours may then be off the peer's float64, as the relative L2 distance
+# (see `relative`), prepared or not:
+TOLERANCE = {
+    # Preparation multiplies weights beforehand and adds in another order, which rounds by 1e-16 each time. Measured: unprepared
+    # gradients 0, prepared ones at most 2e-14, maps of formulas that cancel digits 5e-12.
+    "float64": 1e-9,
+    # A ReLU whose input rounds to the other side of zero lets through, or holds back, all that comes by it: a folded BatchNorm
+    # moves a gradient by up to 2e-2, and Python's own is as far off its float64. Without such a ReLU it is 1e-6.
+    "float32": 5e-2,
+}
+WAYS = list(itertools.product(PREPARATIONS, TOLERANCE))
+
 needs_shared = unittest.skipUnless(SHARED.is_dir(), "the photos and the ImageNet model are not beside the project")
 
 
@@ -30,6 +44,18 @@ def attribute(*arguments):
     """Runs the program of the main job; gives its finished process."""
     command = [program("SALIENCE_ATTRIBUTE"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=300)
+
+
+def relative(a, b):
+    """The relative L2 distance of a from the truth b."""
+    return float((a.double() - b.double()).norm() / b.double().norm())
+
+
+def likeness(a, b):
+    """The cosine of two maps (1,C,H,W), and the share that their strongest 1% of pixels have in common."""
+    a, b = a[0].double(), b[0].double()
+    strongest = [set(map.abs().sum(0).flatten().topk(map[0].numel() // 100).indices.tolist()) for map in (a, b)]
+    return float(torch.cosine_similarity(a.flatten(), b.flatten(), 0)), len(set.intersection(*strongest)) / len(strongest[0])
 
 
 def photos():

@@ -16,12 +16,19 @@ import matplotlib
 import numpy
 import torch
 from PIL import Image
-from peers import EXAMPLES, MEAN, SHARED, STD, attribute, lossless, needs_shared, photos, scenes
+from peers import (EXAMPLES, MEAN, PREPARATIONS, SHARED, STD, TOLERANCE, WAYS, attribute, likeness, lossless,
+                   needs_shared, photos, relative, scenes)
 from torchvision import transforms
 from torchvision.models import vgg16
 
 VIEWS = ("no_activation", "relu_hot", "abs_coolwarm", "abs_grayscale", "overlay")
 SCENES_SIZE = (96, 96)
+
+# bfloat16 keeps 8 bits of a number, and many a ReLU flips by that rounding: its gradient is only like that of float64. The least
+# cosine, and the least share of the strongest 1% of pixels in common, per network. Measured: scenes 0.972 and 0.84, MobileNetV2
+# 0.742 and 0.48, prepared, unprepared and Python's own alike to 0.001; the floors leave room for processors that round otherwise.
+BFLOAT16 = {"scenes": (0.95, 0.75), "mobilenet_v2": (0.65, 0.4)}
+BFLOAT16_SPREAD = 0.05  # and this near to the likeness of Python's own
 
 
 def normalise(x):
@@ -60,10 +67,6 @@ def untrained_vgg16(weights):
     return vgg16(weights=None)
 
 
-def relative(a, b):
-    return float((a.double() - b.double()).norm() / b.double().norm())
-
-
 class Attribute(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -87,29 +90,40 @@ class Attribute(unittest.TestCase):
     def pixels(self, name):
         return numpy.asarray(Image.open(self.folder / name))
 
-    def compare_with_autograd(self, model, image, labels, size):
+    def compare_with_autograd(self, model, image, labels, size, floors):
+        """`floors` is the least likeness (cosine, strongest 1%) of bfloat16."""
         logits, target, truth = autograd(model, image, size, torch.float64)
-        self.run_program(model, image, labels, "--dtype", "float64", size=size)
-        self.assertEqual(self.raw().dtype, torch.float64)
-        self.assertLess(relative(self.raw(), truth), 1e-8)
-        self.check_views()
+        python = {dtype: autograd(model, image, size, getattr(torch, dtype), target)[2] for dtype in ("float32", "bfloat16")}
+        for prepare, dtype in WAYS:
+            with self.subTest(prepare=prepare, dtype=dtype):
+                self.run_program(model, image, labels, "--prepare", prepare, "--dtype", dtype, size=size)
+                ours = self.raw()
+                self.assertEqual(ours.dtype, getattr(torch, dtype))
+                print(f"{image.name}, {prepare}, {dtype}: {relative(ours, truth):.1e} off float64; Python's float32 "
+                      f"{relative(python['float32'], truth):.1e}")
+                self.assertLess(relative(ours, truth), TOLERANCE[dtype])
+                self.check_views()
+                self.check_prediction(logits, target, 1e-9 if dtype == "float64" else 1e-5)
+        for prepare in PREPARATIONS:
+            with self.subTest(prepare=prepare, dtype="bfloat16"):
+                self.run_program(model, image, labels, "--prepare", prepare, "--dtype", "bfloat16", "--target", target,
+                                 size=size)
+                ours = self.raw()
+                self.assertEqual(ours.dtype, torch.bfloat16)
+                near, pythons = likeness(ours, truth), likeness(python["bfloat16"], truth)
+                print(f"{image.name}, {prepare}, bfloat16: cosine {near[0]:.4f}, strongest 1% {near[1]:.2f}; Python's "
+                      f"{pythons[0]:.4f}, {pythons[1]:.2f}")
+                for value, theirs, floor in zip(near, pythons, floors):
+                    self.assertGreater(value, max(floor, theirs - BFLOAT16_SPREAD))
+
+    def check_prediction(self, logits, target, tolerance):
         summary = json.loads((self.folder / "prediction.json").read_text())
         self.assertEqual(summary["target"], target)
-        self.assertAlmostEqual(summary["score"], float(logits[0, target]), delta=1e-8 * abs(float(logits.abs().max())))
+        self.assertAlmostEqual(summary["score"], float(logits[0, target]), delta=tolerance * abs(float(logits.abs().max())))
         best = logits.softmax(1)[0].topk(5)
         self.assertEqual([entry["index"] for entry in summary["top"]], best.indices.tolist())
         for entry, probability in zip(summary["top"], best.values):
-            self.assertAlmostEqual(entry["probability"], float(probability), delta=1e-9)
-
-        _, _, python = autograd(model, image, size, torch.float32, target)
-        for prepare in ("none", "fast"):
-            self.run_program(model, image, labels, "--prepare", prepare, "--target", target, size=size)
-            self.assertEqual(self.raw().dtype, torch.float32)
-            ours = relative(self.raw(), truth)
-            print(f"{image.name}: float32 against float64, relative L2: ours ({prepare}) {ours:.2e}, "
-                  f"Python's {relative(python, truth):.2e}, ours against Python's {relative(self.raw(), python):.2e}")
-            self.assertLess(ours, 5e-2)
-            self.check_views()
+            self.assertAlmostEqual(entry["probability"], float(probability), delta=tolerance)
 
     def check_views(self):
         for name, expected in reference_views(self.raw()).items():
@@ -119,7 +133,8 @@ class Attribute(unittest.TestCase):
     def test_the_shipped_model_against_autograd_numpy_and_matplotlib(self):
         for image in scenes():
             with self.subTest(image=image.name):
-                self.compare_with_autograd(EXAMPLES / "scenes.pt", image, EXAMPLES / "labels.txt", SCENES_SIZE)
+                self.compare_with_autograd(EXAMPLES / "scenes.pt", image, EXAMPLES / "labels.txt", SCENES_SIZE,
+                                           BFLOAT16["scenes"])
 
     @needs_shared
     def test_mobilenet_v2_on_the_photos(self):
@@ -127,7 +142,7 @@ class Attribute(unittest.TestCase):
         for photo in photos():
             with self.subTest(image=photo.name):
                 self.compare_with_autograd(SHARED / "models/mobilenet_v2.pt", lossless(photo, self.folder), SHARED / "imagenet_labels.txt",
-                                           (224, 224))
+                                           (224, 224), BFLOAT16["mobilenet_v2"])
 
     def test_it_writes_what_it_promises(self):
         said = self.run_scene("--top", 3)

@@ -8,7 +8,8 @@ import unittest.mock
 import numpy
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
-from networks import CLASSES, SIZE, Case, attribute, folded, network, picture, relative, scripts, twin_of
+from networks import CLASSES, SIZE, Case, attribute, folded, network, picture, scripts, twin_of
+from peers import TOLERANCE, relative
 from torch import nn
 from torchvision import models
 
@@ -20,7 +21,12 @@ with unittest.mock.patch.dict(sys.modules, {name: unittest.mock.MagicMock() for 
 
 PEERS = {"grad_cam": GradCAM, "grad_cam_pp": GradCAMPlusPlus, "hires_cam": HiResCAM, "xgrad_cam": XGradCAM,
          "layer_cam": LayerCAM, "eigen_cam": EigenCAM}
-BOUNDS = {method: 1e-8 for method in PEERS} | {"eigen_cam": 1e-6}  # it converts this one's result to float32
+BOUNDS = {
+    "eigen_cam": {"float64": 1e-6},  # pytorch-grad-cam converts this one's result to float32
+    # It divides by the sum of a channel's activations, which comes near 0 where they have both signs, so after a convolution or
+    # BatchNorm; there rounding grows a millionfold. Measured: 3e-10 in float64, 1e-1 in float32 (unprepared 5e-2).
+    "xgrad_cam": {"float64": 1e-8, "float32": 0.3},
+}
 
 
 def upsampled(cam, size=SIZE):
@@ -84,39 +90,14 @@ class Peers(Case):
                     continue
                 target = speaking_target(twin, module, x)
                 maps = peer_maps(twin, module, x, target)
-                truth = {method: upsampled(cam.clamp_min(0)) for method, cam in maps.items()}
-                captum = captum_map(twin, module, x, target)
+                truth = {method: upsampled(maps[method].clamp_min(0)) for method in PEERS}
+                self.assertLess(relative(truth["grad_cam"], captum_map(twin, module, x, target)), TOLERANCE["float64"])
                 for kind in mine:
-                    with self.subTest(model=name, kind=kind, layer=layer):
-                        title = f"{name} {kind}, layer {layer or module + ', the default'}"
-                        self.check_all(title, paths[kind], layer, target, truth, captum)
-                        if kind in ("traced", "frozen traced"):
-                            self.check_float32(title, paths[kind], layer, target, captum)
-
-    def check_float32(self, title, path, layer, target, captum):
-        named = [layer] if layer else []
-        ours = self.ours(path, ["grad_cam"], "--target", target, layers=named, dtype="float32")[0]["grad_cam"]
-        print(f"{title}: grad_cam in float32 is off Captum's in float64 by {relative(ours, captum):.1e}")
-        self.assertLess(relative(ours, captum), 5e-2)
-        self.assertEqual(ours.dtype, torch.float32)
-
-    def check_all(self, title, path, layer, target, truth, captum):
-        ours, summary = self.ours(path, list(PEERS), "--target", target, layers=[layer] if layer else [])
-        errors = {method: relative(ours[method], truth[method]) for method in PEERS if truth[method].any()}
-        epsilon = relative(truth["with epsilon"], truth["grad_cam_pp"]) if "grad_cam_pp" in errors else float("inf")
-        print(f"{title}: grad_cam is off Captum's by {relative(ours['grad_cam'], captum):.1e}; off pytorch-grad-cam's:",
-              ", ".join(f"{method} {error:.1e}" for method, error in errors.items()),
-              f"(its epsilon changes grad_cam_pp by {epsilon:.1e})")
-        self.assertLess(relative(ours["grad_cam"], captum), 1e-8)
-        for method in PEERS:
-            self.assertEqual(tuple(ours[method].shape), (1, 1, *SIZE))
-            self.assertEqual(ours[method].dtype, torch.float64)
-            self.assertIs(summary["methods"][method]["empty"], not truth[method].any(), method)
-            if method in errors:
-                self.assertLess(errors[method], BOUNDS[method], method)
-            else:
-                self.assertFalse(ours[method].any(), method)
-        self.assertIn("grad_cam", errors)
+                    title = f"{name} {kind}, layer {layer or module + ', the default'}"
+                    _, summary = self.compare_in_all_ways(title, paths[kind], truth, "--target", target,
+                                                          layers=[layer] if layer else [], bounds=BOUNDS)
+                    for method in PEERS:
+                        self.assertIs(summary["methods"][method]["empty"], not truth[method].any(), method)
 
     def test_a_small_vgg(self):
         self.compare("small", [(None, "last"), ("features.2", "features.2"), ("features.4", "features.4"),
@@ -135,8 +116,8 @@ class Peers(Case):
         self.compare("resnet50", [(None, "layer4.2.conv3"), ("layer3", "layer3")], ["traced"])
 
     def test_mobilenet_v2(self):
-        layers = [(None, "features.18.0"), ("features.18", "features.18"), ("features.13", "features.13")]
-        self.compare("mobilenet_v2", layers, ["traced", "scripted"])
+        layers = [None, "features.18", "features.18.1", "features.13"]
+        self.compare("mobilenet_v2", [(layer, layer or "features.18.0") for layer in layers], ["traced", "scripted"])
 
     def test_swins_layer_after_its_permutation(self):
         torch.manual_seed(0)
@@ -145,37 +126,19 @@ class Peers(Case):
         twin, x = twin_of(model), picture(size=size)
         activations, gradients = recorded(twin, "norm", x, 3, lambda grid: grid.permute(0, 3, 1, 2))
         truth = upsampled(raw_map(model, "grad_cam", activations, gradients).clamp_min(0), size)
-        ours = self.ours(path, ["grad_cam"], "--target", 3, layers=["norm"], size=size)[0]["grad_cam"]  # (N,h,w,C)
-        print(f"Swin, norm: {relative(ours, truth):.1e}")
-        self.assertLess(relative(ours, truth), 1e-8)
-
-    def test_a_prepared_model_gives_the_same_also_between_what_was_folded(self):
-        methods = ["grad_cam", "hires_cam", "eigen_cam", "guided_grad_cam"]
-        for name, layers in (("resnet18", ["", "layer4.1.conv2", "layer4.1.bn2"]), ("mobilenet_v2", ["features.18.1"])):
-            (_, module), = scripts(network(name), ["scripted"])
-            path = self.saved(module)
-            for layer in layers:
-                named = [layer] if layer else []
-                plain, fast = (self.ours(path, methods, "--target", 3, "--prepare", prepare, layers=named)[0]
-                               for prepare in ("none", "fast"))
-                errors = [relative(fast[method], plain[method]) for method in methods if plain[method].any()]
-                print(f"{name}, layer {layer or 'by default'}: fast is off by", *(f"{error:.1e}" for error in errors))
-                self.assertLess(max(errors), 1e-8)
+        self.compare_in_all_ways("Swin, norm (N,h,w,C)", path, {"grad_cam": truth}, "--target", 3, layers=["norm"], size=size)
 
     def test_several_layers_give_the_mean_of_maps_divided_by_their_maxima(self):
         model, x = network("resnet18"), picture()
         twin, layers = twin_of(model), ["layer2.1.conv1", "layer4", "layer3"]
         (_, module), = scripts(model, ["traced"])
         target = speaking_target(twin, "layer4", x)
-        methods = [method for method in PEERS if method != "eigen_cam"]
-        maps = {layer: peer_maps(twin, layer, x, target) for layer in layers}
-        ours, _ = self.ours(self.saved(module), methods, "--target", target, layers=layers)
-        for method in methods:
+        maps, truth = {layer: peer_maps(twin, layer, x, target) for layer in layers}, {}
+        for method in PEERS:
             parts = [maps[layer][method].clamp_min(0) for layer in layers]
-            truth = sum(upsampled(part / part.max()) for part in parts) / len(parts)
             self.assertTrue(all(part.any() for part in parts))
-            print(f"{method} of {', '.join(layers)}: {relative(ours[method], truth):.1e}")
-            self.assertLess(relative(ours[method], truth), 1e-8)
+            truth[method] = sum(upsampled(part / part.max()) for part in parts) / len(parts)
+        self.compare_in_all_ways(", ".join(layers), self.saved(module), truth, "--target", target, layers=layers, bounds=BOUNDS)
 
 
 class Facts(Case):
@@ -207,11 +170,10 @@ class Facts(Case):
         activations, gradients = recorded(twin, layer, x, target, copied=False)
         theirs = upsampled(raw_map(twin, "grad_cam", activations, gradients).clamp_min(0))
         (_, module), = scripts(model, ["traced"])
-        ours = self.ours(self.saved(module), ["grad_cam"], "--target", target, layers=[layer])[0]["grad_cam"]
-        print(f"{layer}, which `out += identity` overwrites: pytorch-grad-cam {relative(theirs, truth):.1e}, ours "
-              f"{relative(ours, truth):.1e} off Captum's")
+        title = f"{layer}, which `out += identity` overwrites"
+        print(f"{title}: pytorch-grad-cam is {relative(theirs, truth):.1e} off Captum's")
         self.assertGreater(relative(theirs, truth), 0.1)
-        self.assertLess(relative(ours, truth), 1e-8)
+        self.compare_in_all_ways(title, self.saved(module), {"grad_cam": truth}, "--target", target, layers=[layer])
 
     def test_an_unknown_layer_is_one_line_with_the_nearest_names(self):
         for kind, module in scripts(network("resnet18"), ["traced", "scripted"]):
@@ -321,11 +283,9 @@ class VisionTransformer(Case):
                     break
             weights = torch.tensor(gradients).mean((2, 3))
             by_hand = torch.einsum("nchw,nc->nhw", torch.tensor(activations), weights)[None]
-            ours, summary = self.ours(self.path, ["grad_cam"], "--target", target, layers=[layer], size=self.SIZE)
-            print(f"ViT, {layer}: {relative(ours['grad_cam'], truth):.1e}")
-            self.assertEqual(tuple(ours["grad_cam"].shape), (1, 1, *self.SIZE))
-            self.assertLess(relative(ours["grad_cam"], truth), 1e-8)
-            self.assertLess(relative(ours["grad_cam"], upsampled(by_hand.clamp_min(0), self.SIZE)), 1e-8)
+            self.assertLess(relative(upsampled(by_hand.clamp_min(0), self.SIZE), truth), TOLERANCE["float64"])
+            _, summary = self.compare_in_all_ways(f"ViT, {layer}", self.path, {"grad_cam": truth}, "--target", target,
+                                                  layers=[layer], size=self.SIZE)
             self.assertIs(summary["methods"]["grad_cam"]["empty"], False)
 
     def test_the_last_blocks_tokens_have_no_gradient_and_that_is_said(self):

@@ -27,6 +27,9 @@ torch::jit::Module module(const std::string& body, at::ScalarType dtype = at::kD
   return made;
 }
 
+/// How far a float32 gradient may be off float64: a rectifier that flips by rounding moves it visibly.
+constexpr double float32_bound = 5e-2;
+
 at::Tensor gradient_of_forward(torch::jit::Module made, const at::Tensor& x) {
   at::Tensor leaf = x.clone().requires_grad_();
   std::get<0>(made.forward({leaf}).toTensor().max(1)).sum().backward();
@@ -62,10 +65,15 @@ TEST_CASE("activations put in place, or taken out of it, change no bit, whoever 
            "  b = a\n  for i in range(3):\n    b = torch.relu(torch.conv2d(b, self.p)) + b\n",
        }) {
     CAPTURE(activation);
-    const torch::jit::Module made = module(conv + activation + pool);
-    CHECK(same(GradientAttributor(ScriptModel(made))(x).values, gradient_of_forward(made, x)));
-    CHECK(relative(GradientAttributor(ScriptModel(made, {.prepare = Prepare::fast}))(x).values,
-                   gradient_of_forward(made, x)) < 1e-13);
+    const at::Tensor truth = gradient_of_forward(module(conv + activation + pool), x);
+    for (const auto dtype : {at::kDouble, at::kFloat}) {
+      CAPTURE(dtype);
+      const torch::jit::Module made = module(conv + activation + pool, dtype);
+      const at::Tensor input = x.to(dtype);
+      CHECK(same(GradientAttributor(ScriptModel(made))(input).values, gradient_of_forward(made, input)));
+      CHECK(relative(GradientAttributor(ScriptModel(made, {.prepare = Prepare::fast}))(input).values, truth) <
+            (dtype == at::kDouble ? 1e-13 : float32_bound));
+    }
   }
 }
 
@@ -105,10 +113,68 @@ TEST_CASE("Prepare::fast: 1x1 convolutions by oneDNN give the same, with padding
                                ")\n  return torch.mean(b, [2, 3])\n";
       const at::Tensor truth = gradient_of_forward(module(body), x.to(at::kDouble));
       const ScriptModel fast(module(body, at::kFloat), {.prepare = Prepare::fast});
-      // a rectifier that flips by rounding moves a float32 gradient visibly
-      CHECK(relative(GradientAttributor(fast)(x).values, truth) < 5e-2);
+      CHECK(relative(GradientAttributor(fast)(x).values, truth) < float32_bound);
       CHECK(relative(fast(x), module(body).forward({x.to(at::kDouble)}).toTensor()) < 1e-5);
     }
   }
   at::set_num_threads(threads);
+}
+
+TEST_CASE("Prepare::fast leaves the layout alone where the result depends on it") {
+  const at::Tensor x = normal({2, 3, 8, 8}, at::kDouble, 65);
+  for (const std::string body : {
+           "  a.view([2, -1]).mul_(2.0)\n",
+           "  a.reshape([2, -1]).mul_(2.0)\n",  // of an input that is contiguous these three are views
+           "  torch.flatten(a, 1).mul_(2.0)\n",
+           "  a.contiguous().mul_(2.0)\n",
+           "  b = torch.flatten(a, 1)\n  a.mul_(2.0)\n  return b.pow(2)\n",
+           "  b = torch.flatten(a, 1)\n  for i in range(2):\n    a.mul_(2.0)\n    b = torch.flatten(a, 1)\n"
+           "  a.mul_(3.0)\n  return b.pow(2)\n",
+           "  a = torch.as_strided(a, [2, 6, 8, 8], [384, 64, 8, 1])\n",
+           "  a = a * a.stride(1)\n",
+           "  if a.is_contiguous():\n    a = a * 2.0\n",
+       }) {
+    CAPTURE(body);
+    const torch::jit::Module made = module("  a = torch.conv2d(x, self.w, None, [1, 1], [1, 1])\n" + body +
+                                           "  return torch.mean(a.pow(3), [2, 3])\n");
+    CHECK(relative(GradientAttributor(ScriptModel(made, {.prepare = Prepare::fast}))(x).values,
+                   gradient_of_forward(made, x)) < 1e-13);
+  }
+}
+
+TEST_CASE("Prepare::fast is channels-last where nothing is written later, dropout or not") {
+  const auto channels_last = [](const std::string& body) {
+    torch::jit::Module made = module("  a = torch.conv2d(x, self.w)\n" + body);
+    auto graph = made.get_method("forward").graph()->copy();
+    return salience::detail::fold(graph, made);
+  };
+  CHECK(channels_last("  return torch.flatten(torch.relu_(a), 1)\n"));
+  CHECK(channels_last("  return torch.dropout_(torch.flatten(a, 1), 0.5, False)\n"));
+  CHECK(channels_last("  return torch.feature_dropout_(a.view([2, -1]), 0.5, False)\n"));
+  CHECK_FALSE(channels_last("  return torch.dropout_(torch.flatten(a, 1), 0.5, True)\n"));
+  CHECK_FALSE(channels_last("  return torch.relu_(torch.flatten(a, 1))\n"));
+}
+
+TEST_CASE("Prepare::fast: strided depthwise convolutions in bfloat16 are computed in float32, to the same") {
+  const at::Tensor x = normal({1, 3, 32, 32}, at::kFloat, 66);
+  for (const std::string depthwise : {
+           "torch.conv2d(a, self.w[:, 0:1], None, [2, 2], [1, 1], [1, 1], 6)",
+           "torch.conv2d(a, self.w[:, 0:1], self.w[:, 0, 0, 0], [2, 1], [0, 0], [1, 1], 6)",
+           "torch.conv2d(a, self.w[:, 0:1], None, [1, 1], [1, 1], [1, 1], 6)",  // no stride: as it was
+       }) {
+    CAPTURE(depthwise);
+    const std::string body =
+        "  a = torch.conv2d(x, self.w)\n  return torch.mean(torch.tanh(" + depthwise + "), [2, 3])\n";
+    const at::Tensor truth = gradient_of_forward(module(body), x.to(at::kDouble));
+    const ScriptModel fast(module(body, at::kFloat), {.dtype = at::kBFloat16, .prepare = Prepare::fast});
+    CHECK(relative(GradientAttributor(fast)(x).values, truth) < 0.1);  // bfloat16 has 8 bits
+
+    torch::jit::Module made = module(body, at::kBFloat16);
+    auto graph = made.get_method("forward").graph()->copy();
+    CHECK(salience::detail::fold(graph, made));
+    graph->lint();
+    const std::string text = graph->toString();
+    CHECK((text.find("aten::to") != std::string::npos) ==
+          (depthwise.find("[1, 1], [1, 1], [1, 1]") == std::string::npos));
+  }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +16,7 @@
 #include <torch/csrc/jit/passes/frozen_conv_folding.h>
 #include <torch/script.h>
 
+#include <salience/detail/script_convolution.hpp>
 #include <salience/detail/script_inline.hpp>
 
 namespace salience::detail {
@@ -103,16 +105,42 @@ inline void widen(torch::jit::Graph& graph, torch::jit::Node* convolution) {
   convolution->output()->replaceAllUsesAfterNodeWith(narrow->node(), narrow);
 }
 
+/// Whether something is written through this node's result, or to what it was made from, once it is there.
+inline bool written_afterwards(torch::jit::Node* node, torch::jit::Graph& graph,
+                               const torch::jit::AliasDb& aliases) {
+  if (!aliases.hasWriters(node->output())) return false;
+  const auto nodes = nodes_of(graph);
+  return std::any_of(nodes.begin(), nodes.end(), [&](torch::jit::Node* writer) {
+    // In a loop, what stands before may come after.
+    const bool before = writer->owningBlock() == graph.block() && node->owningBlock() == graph.block() &&
+                        writer->isBefore(node);
+    return !before && aliases.writesToAlias(writer, {node->output()});
+  });
+}
+
+/// Whether what the graph gives depends on how this node's input lies in memory: on its strides, or on
+/// whether the result, to which something is written, is a view or a copy.
+inline bool depends_on_layout(torch::jit::Node* node, torch::jit::Graph& graph,
+                              const torch::jit::AliasDb& aliases) {
+  constexpr std::array<std::string_view, 5> strides{"aten::as_strided", "aten::as_strided_", "aten::stride",
+                                                    "aten::is_contiguous", "aten::set_"};
+  constexpr std::array<std::string_view, 7> perhaps_views{
+      "aten::view",    "aten::view_as", "aten::reshape",   "aten::reshape_as",
+      "aten::flatten", "aten::ravel",   "aten::contiguous"};
+  return is_one_of(node, strides) ||
+         (is_one_of(node, perhaps_views) && written_afterwards(node, graph, aliases));
+}
+
 /// Convolution weights channels-last, and views as reshapes, since a channels-last tensor cannot be viewed
-/// flat. False, and nothing done, if something is written through such a view.
+/// flat. False, and nothing done, if something depends on the layout.
 inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph) {
   const torch::jit::AliasDb aliases(graph);
   std::vector<torch::jit::Node*> views, convolutions;
   for (torch::jit::Node* node : nodes_of(*graph)) {
+    if (depends_on_layout(node, *graph, aliases)) return false;
     const std::string_view kind = node->kind().toQualString();
     const bool by_size = kind == "aten::view" && node->inputs().size() == 2 &&
                          node->input(1)->type()->kind() == c10::TypeKind::ListType;
-    if (by_size && aliases.hasWriters(node->output())) return false;
     if (by_size) views.push_back(node);
     if (kind == "aten::conv2d" || kind == "aten::_convolution") convolutions.push_back(node);
   }
@@ -134,6 +162,25 @@ inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph) {
   return true;
 }
 
+/// Dropout outside of training gives its input. In place, it would count as a writer.
+inline void remove_dropout(torch::jit::Graph& graph) {
+  constexpr std::array<std::string_view, 8> kinds{"aten::dropout",
+                                                  "aten::dropout_",
+                                                  "aten::feature_dropout",
+                                                  "aten::feature_dropout_",
+                                                  "aten::alpha_dropout",
+                                                  "aten::alpha_dropout_",
+                                                  "aten::feature_alpha_dropout",
+                                                  "aten::feature_alpha_dropout_"};
+  for (torch::jit::Node* node : nodes_of(graph)) {
+    if (!is_one_of(node, kinds)) continue;
+    const auto training = torch::jit::toIValue(node->input(2));
+    if (!training || !training->isBool() || training->toBool()) continue;
+    node->output()->replaceAllUsesWith(node->input(0));
+    node->destroy();
+  }
+}
+
 /// Rewrites a private graph for speed: what is read from the module and never written becomes constant, what
 /// follows from constants is computed, BatchNorm in evaluation mode is folded into the convolution before it.
 /// Gives whether the graph wants channels-last pictures. A graph that writes to what it reads from the module
@@ -151,6 +198,7 @@ inline bool fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Mo
     return (value.isBool() || value.isInt() || value.isDouble()) && !names.contains(node.s(c10::attr::name));
   });
   simplify(graph);
+  remove_dropout(*graph);
   if (!assigned().empty()) return false;
   {
     const torch::jit::AliasDb aliases(graph);
