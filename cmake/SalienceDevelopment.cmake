@@ -15,6 +15,9 @@ endif()
 
 add_library(salience_development INTERFACE)
 target_compile_options(salience_development INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Werror)
+if(TARGET Salience::image_io)
+  target_link_libraries(salience_development INTERFACE Salience::image_io)
+endif()
 
 # <torch/script.h> takes 20 s to parse: every target that needs it shares this one precompiled header.
 add_library(salience_script_pch STATIC EXCLUDE_FROM_ALL "${CMAKE_CURRENT_LIST_DIR}/script_pch.cpp")

@@ -87,6 +87,7 @@ program() { command -v "$1" >/dev/null; }
 present() {
   case $1 in
     g++) program "${CXX:-g++}" ;;
+    clang) program clang++ ;;
     ninja-build) program ninja ;;
     libeigen3-dev) header eigen3/Eigen/Core || header Eigen/Core ;;
     libstb-dev) header stb/stb_image_write.h ;;

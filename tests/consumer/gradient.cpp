@@ -1,4 +1,7 @@
 #include <ATen/ops/ones.h>
+#if !__has_include(<torch/types.h>)
+#error "LibTorch's C++ API is not where the compiler looks"
+#endif
 
 #include <cstdio>
 #include <salience/method/gradient_attributor.hpp>

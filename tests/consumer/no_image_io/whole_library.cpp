@@ -1,0 +1,1 @@
+#include <salience/salience.hpp>
