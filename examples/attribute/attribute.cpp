@@ -17,12 +17,12 @@
 #include <string>
 #include <vector>
 
+#include "../on_warning.hpp"
 #include "../progress_line.hpp"
 #include "methods.hpp"
 #include "options.hpp"
 #include "report.hpp"
 #include "views.hpp"
-#include "warning_line.hpp"
 
 namespace sal = salience;
 namespace fs = std::filesystem;
@@ -252,7 +252,9 @@ int main(int argc, char** argv) {
   // Keep the large blocks that each pass asks for again: docs/how-to/speed.md.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  const WarningLine warnings;
+  const OnWarning warnings([](const std::string& message) {
+    std::cerr << "warning: " << message.substr(0, message.find('\n')) << '\n';
+  });
   Options options;
   if (const int status = parse(argc, argv, options); status >= 0) return status;
   try {
