@@ -19,7 +19,7 @@ USER = "a user's file: model, gradient, picture"
 LAYERS = (
     ("script", r"model/script_model|salience\.hpp|" + re.escape(USER), 20),
     ("rules", r"method/(rectifiers|backward_rule|guided_|explanation)", 8),
-    ("picture", r"picture/|error|version|file", 1),
+    ("picture", r"picture/|error|version|file|fwd", 1),
     ("tensor", r"", 4),
 )
 USER_FILE = """#include <salience/method/gradient_attributor.hpp>

@@ -95,6 +95,7 @@ present() {
     libcli11-dev) header CLI/CLI.hpp ;;
     nlohmann-json3-dev) header nlohmann/json.hpp ;;
     libbenchmark-dev) header benchmark/benchmark.h ;;
+    libopencv-imgproc-dev) header opencv4/opencv2/imgproc.hpp || header opencv2/imgproc.hpp ;;
     libtorch-dev) [[ -n $(debian_torch_dir) ]] ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) program "$1" ;;
@@ -244,6 +245,8 @@ find_peers() {
   installed "$PEERS" torchvision || pip_install "$PEERS" --no-deps "torchvision==0.$((${minor%%.*} + 15)).*"
   installed "$PEERS" captum tqdm packaging || pip_install "$PEERS" --no-deps captum tqdm packaging
   installed "$PEERS" grad-cam ttach || pip_install "$PEERS" --no-deps grad-cam==1.5.7 ttach==0.0.3  # pytorch-grad-cam
+  # for what docs/how-to/export.md shows
+  installed "$PEERS" timm || pip_install "$PEERS" --no-deps timm==1.0.31 safetensors pyyaml huggingface_hub
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
 }
 

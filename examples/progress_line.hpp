@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <iostream>
 #include <string>
 
 /// Draws "[#####.....] 3/7 what" on one line of stderr and removes it at the end. Silent when stderr is not a
@@ -22,13 +22,12 @@ class ProgressLine {
     constexpr long width = 30;
     const auto filled = static_cast<std::size_t>(std::clamp(width * done / std::max(total, 1L), 0L, width));
     const std::string bar = std::string(filled, '#') + std::string(width - filled, '.');
-    std::fprintf(stderr, "\r\033[K[%s] %ld/%ld %s", bar.c_str(), done, total, what.c_str());
-    std::fflush(stderr);
+    std::cerr << "\r\033[K[" << bar << "] " << done << '/' << total << ' ' << what << std::flush;
   }
 
   /// Makes room for other output.
   void clear() const {
-    if (shown_) std::fputs("\r\033[K", stderr);
+    if (shown_) std::cerr << "\r\033[K" << std::flush;
   }
 
  private:

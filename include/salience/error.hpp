@@ -91,6 +91,7 @@ class FileError : public Error {
  public:
   using Error::Error;
 
+  /// "photo.png: there is no such file"
   static FileError at(std::string_view path, std::string_view what) {
     return FileError(detail::concat(path, ": ", what));
   }

@@ -123,6 +123,7 @@ inline void write_file_atomically(const std::filesystem::path& path, std::span<c
   remover.active = false;
 }
 
+/// The same with a text's bytes.
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }

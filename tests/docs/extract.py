@@ -1,7 +1,7 @@
-"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py OUTPUT PAGE...
+"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py [--opencv] OUTPUT PAGE...
 
 A block ```cpp is the body of a function. What a function cannot hold (a class template) stands in a block ```cpp header,
-which the blocks after it on the same page see.
+which the blocks after it on the same page see. Blocks marked opencv, too, are left out without --opencv.
 """
 
 import pathlib
@@ -9,18 +9,21 @@ import re
 import sys
 
 
-def blocks(page):
+def blocks(page, with_opencv):
     """(line, whether it is a header, code) of each ```cpp block."""
     text = pathlib.Path(page).read_text(encoding="utf-8")
-    for match in re.finditer(r"^```cpp( header)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        yield text.count("\n", 0, match.start()) + 2, bool(match[1]), match[2]
+    for match in re.finditer(r"^```cpp( header)?( opencv)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        if with_opencv or not match[2]:
+            yield text.count("\n", 0, match.start()) + 2, bool(match[1]), match[3]
 
 
-def main(output, *pages):
+def main(*arguments):
+    with_opencv = arguments[0] == "--opencv"
+    output, *pages = arguments[with_opencv:]
     includes, bodies, names = ["#include <iostream>"], [], []
     for number, page in enumerate(pages):
         seen = ""
-        for line, is_header, code in blocks(page):
+        for line, is_header, code in blocks(page, with_opencv):
             name = f"{pathlib.Path(page).name}:{line}"
             code_lines = code.splitlines()
             includes += [text for text in code_lines if text.startswith("#include")]

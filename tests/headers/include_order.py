@@ -12,6 +12,7 @@ import tempfile
 # What a room may include beside itself and the standard library. The order is the way of the data.
 ABOVE = {
     "version": "",
+    "fwd": "",
     "error": "version",
     "file": "error",
     "detail": "error file",
@@ -25,8 +26,8 @@ ABOVE = {
     "script": "error file detail model target",
     "salience": "version error file detail picture input model target method view metric script",
 }
-PICTURES = {"version", "error", "file", "picture"}  # the layer without LibTorch
-OPTIONAL = {"salience/version.hpp"}  # salience.hpp need not name them
+PICTURES = {"version", "fwd", "error", "file", "picture"}  # the layer without LibTorch
+OPTIONAL = {"salience/version.hpp", "salience/fwd.hpp"}  # salience.hpp need not name them
 
 LIBTORCH = re.compile(r"(torch|ATen|c10|caffe2)/")
 # The small headers, which every room above the pictures may include; see the layers in docs/architecture.md.

@@ -124,9 +124,8 @@ class AdaptiveIntegral {
   /// Both ends, and halves of halves up to 9 nodes, as far as they are allowed.
   std::vector<double> first_nodes() const {
     std::vector<double> nodes{0.0, 1.0};
-    for (double step = 0.5; step >= 0.125; step /= 2) {
-      if (1.0 / step + 1.0 > static_cast<double>(tolerances_.evaluations)) break;
-      for (double t = step; t < 1.0; t += 2 * step) nodes.push_back(t);
+    for (int intervals = 2; intervals <= 8 && intervals < tolerances_.evaluations; intervals *= 2) {
+      for (int i = 1; i < intervals; i += 2) nodes.push_back(static_cast<double>(i) / intervals);
     }
     return nodes;
   }

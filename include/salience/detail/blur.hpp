@@ -23,6 +23,7 @@ enum class Border {
 /// The (size, size) matrix of a Gaussian of standard deviation `sigma`, sampled at whole pixels to 4 sigma
 /// and normalised, as scipy.ndimage's gaussian_filter has it.
 inline at::Tensor blur_matrix(std::int64_t size, double sigma, Border border) {
+  // NOLINTNEXTLINE(bugprone-incorrect-roundings): as scipy rounds
   const auto radius = static_cast<std::int64_t>(4.0 * sigma + 0.5);
   std::vector<double> weight;
   double sum = 0.0;

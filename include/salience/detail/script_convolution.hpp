@@ -99,7 +99,7 @@ class LastConvolutionSearch {
 
   /// Sizes and flags are no data: a reshape to the size of something else does not depend on it.
   void give(const torch::jit::Value* value, const Flow& flow) {
-    const c10::TypePtr type = value->type();
+    const c10::TypePtr& type = value->type();
     const bool list_of_numbers = type->kind() == c10::TypeKind::ListType &&
                                  type->containedType(0)->isSubtypeOf(*c10::NumberType::get());
     if (list_of_numbers || type->isSubtypeOf(*c10::NumberType::get()) || type == c10::BoolType::get()) return;

@@ -27,9 +27,10 @@ namespace salience {
 /// the long side int(s * long / short), as torchvision's Resize(s). Throws ArgumentError if a size is
 /// below 1.
 struct Resize {
-  int height;
+  int height;     ///< in pixels
   int width = 0;  ///< 0: `height` is the length of the short side
 
+  /// The picture at the new size.
   Image operator()(const Image& image) const {
     if (height < 1 || width < 0) {
       throw ArgumentError::out_of_range("Resize", detail::concat(height, "x", width),
@@ -46,9 +47,10 @@ struct Resize {
 
 /// The middle of a picture, as torchvision's CenterCrop (see center_crop). `CenterCrop{s}` is a square.
 struct CenterCrop {
-  int height;
+  int height;     ///< in pixels
   int width = 0;  ///< 0: as the height
 
+  /// The middle of the picture. Throws ArgumentError as center_crop.
   Image operator()(const Image& image) const {
     return center_crop(image, height, width > 0 ? width : height);
   }
@@ -60,8 +62,9 @@ struct CenterCrop {
 /// convert("RGB"), 1 is its convert("L"), 0 keeps the picture's own. Throws ArgumentError for an empty
 /// picture or other channels.
 struct ToTensor {
-  int channels = 3;
+  int channels = 3;  ///< 3, 1, or 0 for the picture's own
 
+  /// (C,H,W) float32, on the CPU.
   at::Tensor operator()(const Image& image) const {
     if (image.empty()) throw ArgumentError("the picture is empty");
     if (channels != 0 && channels != 1 && channels != 3) {
@@ -112,12 +115,14 @@ struct ToTensor {
 /// (x - mean) / std, channel by channel, in float32 as torchvision's Normalize. Needs one mean and one std
 /// per channel (or one for all), std not 0: else ArgumentError.
 struct Normalize {
-  std::vector<float> mean;
-  std::vector<float> std;
+  std::vector<float> mean;  ///< one for each channel, or one for all
+  std::vector<float> std;   ///< as many, none of them 0
 
+  /// (x - mean) / std of a tensor (C,H,W).
   at::Tensor operator()(const at::Tensor& tensor) const {
     return tensor.sub(column(mean, tensor)).div_(column(std, tensor));
   }
+  /// x std + mean of a tensor (C,H,W).
   at::Tensor inverse(const at::Tensor& tensor) const {
     return tensor.mul(column(std, tensor)).add_(column(mean, tensor));
   }
@@ -144,6 +149,7 @@ struct Normalize {
 template <class... Steps>
 class Preprocessor {
  public:
+  /// The steps in the order in which they are taken.
   explicit Preprocessor(Steps... steps) : steps_(std::move(steps)...) {}
 
   /// One picture: (1,C,H,W), on the CPU.

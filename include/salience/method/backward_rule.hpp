@@ -28,6 +28,7 @@ namespace salience {
 /// a rectifier \f$ y = \max(x, 0) \f$ passes back \f$ R = [x > 0] \, [R' > 0] \, R' \f$ of what comes in from
 /// above, R': its gradient where that is positive.
 struct GuidedRule {
+  /// The positive part of the rectifier's own gradient.
   at::Tensor operator()(const at::Tensor& plain, const at::Tensor&) const { return plain.relu(); }
 };
 
@@ -35,6 +36,7 @@ struct GuidedRule {
 /// rectifier passes back \f$ R = [R' > 0] \, R' \f$ of what comes in from above, R', whatever it let through
 /// on the way forward.
 struct DeconvnetRule {
+  /// The positive part of what comes in.
   at::Tensor operator()(const at::Tensor&, const at::Tensor& incoming) const { return incoming.relu(); }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -26,10 +27,19 @@ namespace salience {
 ///     Baseline{[](const at::Tensor& x) { return x.flip({3}); }}
 class Baseline {
  public:
+  /// From the input (N, ...) to what broadcasts to its shape.
   using Function = std::function<at::Tensor(const at::Tensor&)>;
 
   /// One of the user's own: from the input (N, ...) to what broadcasts to its shape.
   explicit Baseline(Function function) : functions_{std::move(function)} {}
+
+  /// Anything else does not compile, and is told why.
+  template <class F>
+  requires(!std::convertible_to<F, Function>) explicit Baseline(const F&) {
+    static_assert(std::convertible_to<F, Function>,
+                  "Salience: a baseline of one's own must take a const at::Tensor&, the input, and return an "
+                  "at::Tensor; Baseline::constant and Baseline::tensor take values");
+  }
 
   /// Zero everywhere.
   static Baseline zero() { return constant(0.0); }

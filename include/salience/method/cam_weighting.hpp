@@ -17,7 +17,8 @@ namespace salience {
 
 /// Grad-CAM: \f$ \sum_k w_k A^k \f$, \f$ w_k = \frac1{hw} \sum_{ij} G^k_{ij} \f$ (Selvaraju et al. 2017).
 struct MeanGradient {
-  static constexpr bool needs_gradient = true;
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w).
   at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
     return g.mean({2, 3}, /*keepdim=*/true).mul(a).sum({1}, true);
   }
@@ -28,12 +29,13 @@ struct MeanGradient {
 /// is \f$ e^s \f$, which multiplies a sample's map by one number; it is left out, as in pytorch-grad-cam. The
 /// formula is meant for activations that are not negative: name the layer after a rectifier.
 struct PlusPlus {
-  static constexpr bool needs_gradient = true;
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
   /// Added to the denominator. The paper has none. pytorch-grad-cam has 1e-6, which is not small against the
   /// squares of gradients: it makes the map depend on their scale (on ResNet-18's layer1 by 8%, and where
   /// gradients are below 1e-3 the weights become their cubes).
   double epsilon = 0.0;
 
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w).
   at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
     // Both sides of the fraction are divided by G^2, which may be too small for a float.
     at::Tensor denominator = a.sum({2, 3}, true).mul(g).add(2.0);
@@ -45,14 +47,16 @@ struct PlusPlus {
 
 /// HiResCAM: \f$ \sum_k G^k \odot A^k \f$ (Draelos and Carin 2020).
 struct Elementwise {
-  static constexpr bool needs_gradient = true;
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w).
   at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const { return g.mul(a).sum({1}, true); }
 };
 
 /// XGrad-CAM: \f$ w_k = \sum_{ij} G^k_{ij} A^k_{ij} / (\sum_{ab} A^k_{ab} + \epsilon) \f$ (Fu et al. 2020),
 /// with pytorch-grad-cam's guard against a channel that is zero everywhere, \f$ \epsilon = 10^{-7} \f$.
 struct NormalisedActivation {
-  static constexpr bool needs_gradient = true;
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w).
   at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
     const at::Tensor sums = a.sum({2, 3}, true).add(1e-7);
     return g.mul(a).div(sums).sum({2, 3}, true).mul(a).sum({1}, true);
@@ -61,7 +65,8 @@ struct NormalisedActivation {
 
 /// LayerCAM: \f$ \sum_k \max(G^k, 0) \odot A^k \f$ (Jiang et al. 2021).
 struct PositiveGradient {
-  static constexpr bool needs_gradient = true;
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w).
   at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
     return g.clamp_min(0.0).mul(a).sum({1}, true);
   }
@@ -71,11 +76,12 @@ struct PositiveGradient {
 /// and Yeasin 2020). It knows no class. A principal direction has no sign: ours is such that the map's
 /// largest absolute value is positive.
 struct FirstComponent {
-  static constexpr bool needs_gradient = false;
+  static constexpr bool needs_gradient = false;  ///< the forward pass is enough
   /// Whether each channel's mean is taken off first, as pytorch-grad-cam does. The paper does not say so;
   /// without it the map of a layer of no negative values has none either.
   bool centred = true;
 
+  /// The signed map (N,1,h,w), of activations (N,C,h,w). Throws ModelError if they hold NaN or infinity.
   at::Tensor operator()(const at::Tensor& a, const at::Tensor&) const {
     at::Tensor places = a.flatten(2).transpose(1, 2);  // (N, hw, C)
     if (centred) places = places.sub(places.mean({1}, true));

@@ -67,12 +67,16 @@ class Explanation {
     detail::require_rule<Rule>();
     return pass_.explained_by(detail::gradients(pass_, pass_.leaf, rule, /*keep=*/true).front());
   }
+  /// What GradientAttributor gives.
   Attribution vanilla() const { return pass_.explained_by(plain().clone()); }
+  /// What InputXGradient gives.
   Attribution input_x_gradient() const {
     const c10::InferenceMode no_inference(false);
     return pass_.explained_by(plain().mul(pass_.leaf.detach()));
   }
+  /// What GuidedBackprop gives. Throws ModelError if the model has no rectifiers.
   Attribution guided_backprop() const { return pass_.explained_by(guided().clone()); }
+  /// What Deconvnet gives; computed anew at each call. Throws ModelError if the model has no rectifiers.
   Attribution deconvnet() const { return gradient(DeconvnetRule{}); }
 
   /// The class activation map by any weighting of method/cam_weighting.hpp. Throws ArgumentError if no layers
@@ -85,6 +89,7 @@ class Explanation {
     if (layer_gradients_.empty()) layer_gradients_ = detail::layer_gradients(pass_, /*keep=*/true);
     return detail::class_activation_map(pass_, layer_gradients_, weighting, options_);
   }
+  /// What GradCam gives: see cam.
   Attribution grad_cam() const { return cam(); }
   /// Throws ArgumentError if the options leave the map at the layer's size.
   Attribution guided_grad_cam() const {

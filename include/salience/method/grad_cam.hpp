@@ -25,6 +25,7 @@
 
 namespace salience {
 
+/// What can be chosen of a class activation map.
 struct CamOptions {
   /// The layer to look at, or several; the last convolution by default. Of several, the mean of their maps is
   /// given, each sample's map divided by its largest absolute value before, so that the layers count alike.
@@ -150,7 +151,9 @@ class Cam {
 ///     Attribution a = cam(x, ClassIndex{5});  // a.values (N,1,H,W), a.empty (N)
 ///
 /// `model` is a LayeredModel: a ScriptModel, FeaturesHead{features, head} or LastConvolution{model}. A map
-/// with nothing above zero is zeros with `relu`, and flagged in `a.empty` either way. A gradient that is zero
+/// with nothing above zero is zeros with `relu`, and flagged in `a.empty` either way. With `upsample = false`
+/// the map is the layer's, (N,1,h,w); `cam.predict(x, target)` gives the result without `values`, by the
+/// forward pass alone. A gradient that is zero
 /// everywhere is told by LibTorch's warning handler. Several threads may call it at once if they may call the
 /// model at once.
 ///
@@ -160,6 +163,7 @@ class Cam {
 template <class M>
 class GradCam : public detail::Cam<M, MeanGradient> {
  public:
+  /// `model` is a LayeredModel.
   explicit GradCam(M model, CamOptions options = {})
       : detail::Cam<M, MeanGradient>(std::move(model), std::move(options), {}) {}
 };
@@ -170,6 +174,7 @@ class GradCam : public detail::Cam<M, MeanGradient> {
 template <class M>
 class GradCamPlusPlus : public detail::Cam<M, PlusPlus> {
  public:
+  /// `model` is a LayeredModel.
   explicit GradCamPlusPlus(M model, CamOptions options = {}, PlusPlus weighting = {})
       : detail::Cam<M, PlusPlus>(std::move(model), std::move(options), weighting) {}
 };
@@ -179,6 +184,7 @@ class GradCamPlusPlus : public detail::Cam<M, PlusPlus> {
 template <class M>
 class HiResCam : public detail::Cam<M, Elementwise> {
  public:
+  /// `model` is a LayeredModel.
   explicit HiResCam(M model, CamOptions options = {})
       : detail::Cam<M, Elementwise>(std::move(model), std::move(options), {}) {}
 };
@@ -188,6 +194,7 @@ class HiResCam : public detail::Cam<M, Elementwise> {
 template <class M>
 class XGradCam : public detail::Cam<M, NormalisedActivation> {
  public:
+  /// `model` is a LayeredModel.
   explicit XGradCam(M model, CamOptions options = {})
       : detail::Cam<M, NormalisedActivation>(std::move(model), std::move(options), {}) {}
 };
@@ -197,6 +204,7 @@ class XGradCam : public detail::Cam<M, NormalisedActivation> {
 template <class M>
 class LayerCam : public detail::Cam<M, PositiveGradient> {
  public:
+  /// `model` is a LayeredModel.
   explicit LayerCam(M model, CamOptions options = {})
       : detail::Cam<M, PositiveGradient>(std::move(model), std::move(options), {}) {}
 };
@@ -207,6 +215,7 @@ class LayerCam : public detail::Cam<M, PositiveGradient> {
 template <class M>
 class EigenCam : public detail::Cam<M, FirstComponent> {
  public:
+  /// `model` is a LayeredModel.
   explicit EigenCam(M model, CamOptions options = {}, FirstComponent weighting = {})
       : detail::Cam<M, FirstComponent>(std::move(model), std::move(options), weighting) {}
 };

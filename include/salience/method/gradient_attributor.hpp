@@ -28,6 +28,7 @@ concept BackwardRule = requires(const R& rule, const at::Tensor& plain, const at
 
 /// The rule that changes nothing.
 struct PlainGradient {
+  /// The rectifier's own gradient.
   const at::Tensor& operator()(const at::Tensor& plain, const at::Tensor&) const { return plain; }
 };
 
@@ -109,11 +110,13 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
 template <class M, class Rule = PlainGradient>
 class GradientAttributor {
  public:
+  /// `model` is any Model, `rule` what its rectifiers pass back.
   explicit GradientAttributor(M model, Rule rule = {}) : model_(std::move(model)), rule_(std::move(rule)) {
     detail::require_model<M>();
     detail::require_rule<Rule>();
   }
 
+  /// The gradient at each sample of `input`, (N, ...): see gradient_at_input.
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return gradient_at_input(model_, input, target, rule_);

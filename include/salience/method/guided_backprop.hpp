@@ -30,6 +30,7 @@ namespace salience {
 template <class M>
 class GuidedBackprop : public GradientAttributor<M, GuidedRule> {
  public:
+  /// Of any Model that has rectifiers.
   explicit GuidedBackprop(M model) : GradientAttributor<M, GuidedRule>(std::move(model)) {}
 };
 
@@ -42,6 +43,7 @@ class GuidedBackprop : public GradientAttributor<M, GuidedRule> {
 template <class M>
 class Deconvnet : public GradientAttributor<M, DeconvnetRule> {
  public:
+  /// Of any Model that has rectifiers.
   explicit Deconvnet(M model) : GradientAttributor<M, DeconvnetRule>(std::move(model)) {}
 };
 

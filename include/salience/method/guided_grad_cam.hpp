@@ -27,12 +27,14 @@ namespace salience {
 template <class M>
 class GuidedGradCam {
  public:
+  /// `model` is a LayeredModel. Throws ArgumentError if the map is not to be upsampled.
   explicit GuidedGradCam(M model, CamOptions options = {})
       : model_(std::move(model)), options_(std::move(options)) {
     detail::require_layered_model<M>();
     detail::require_upsampling(options_);
   }
 
+  /// The product for each sample of `input`, (N, C, H, W).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return Explanation(model_, input, target, options_).guided_grad_cam();

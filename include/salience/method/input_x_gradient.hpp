@@ -19,8 +19,10 @@ namespace salience {
 template <class M>
 class InputXGradient {
  public:
+  /// Of any Model.
   explicit InputXGradient(M model) : gradient_(std::move(model)) {}
 
+  /// Input times gradient for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     Attribution attribution = gradient_(input, target);

@@ -45,6 +45,8 @@ namespace salience {
 template <class M, class P = StraightPath>
 class IntegratedGradients {
  public:
+  /// `model` is any Model, `path` a ParametricPath or a GradientPath. Throws ArgumentError for an option out
+  /// of range.
   explicit IntegratedGradients(M model, IntegratedGradientsOptions options = {}, P path = {})
       : gradient_(std::move(model)), options_(std::move(options)), path_(std::move(path)) {
     static_assert(ParametricPath<P> || GradientPath<P>,
@@ -57,6 +59,7 @@ class IntegratedGradients {
     }
   }
 
+  /// The integral for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);

@@ -10,10 +10,11 @@
 
 namespace salience {
 
+/// What can be chosen of IntegratedGradients.
 struct IntegratedGradientsOptions {
-  std::int64_t steps = 50;  ///< n of the quadrature rule; 50 as in Captum
-  Quadrature rule = Quadrature::gauss_legendre;
-  Baseline baseline = Baseline::zero();
+  std::int64_t steps = 50;                       ///< n of the quadrature rule; 50 as in Captum
+  Quadrature rule = Quadrature::gauss_legendre;  ///< where steps are taken, without a tolerance
+  Baseline baseline = Baseline::zero();          ///< where the path begins; it may be several
   /// Whether the integral is multiplied by (input - baseline), which makes it sum to the score's difference;
   /// if not, the values are the mean gradient along the path.
   bool multiply_by_inputs = true;

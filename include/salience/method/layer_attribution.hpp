@@ -35,6 +35,7 @@ inline std::vector<at::Tensor> layer_gradients(const RecordedPass& pass, bool ke
   }
   const std::vector<at::Tensor> gradients = pass.gradients(once, keep);
   std::vector<at::Tensor> result;
+  result.reserve(place.size());
   for (const std::size_t i : place) result.push_back(gradients[i]);
   return result;
 }
@@ -94,6 +95,7 @@ class LayerMethod {
 
 }  // namespace detail
 
+/// What can be chosen of LayerActivation, LayerGradient and LayerGradXActivation.
 struct LayerOptions {
   std::string layer{};  ///< the layer's name, as the model names it; empty: the last convolution
 };
@@ -104,11 +106,13 @@ struct LayerOptions {
 ///     LayerActivation activation{model, {.layer = "features.28"}};
 ///     at::Tensor a = activation(x).values;  // (N, C, h, w)
 ///
-/// The model is a LayeredModel. Throws, as those below do, what the model's `tapped` throws for the layer,
-/// and what GradientAttributor throws.
+/// As all methods it takes a target, `activation(x, ClassIndex{5})`, and has `predict(x, target)`, which
+/// gives the result without `values`. The model is a LayeredModel. Throws, as those below do, what the
+/// model's `tapped` throws for the layer, and what GradientAttributor throws.
 template <class M>
 class LayerActivation : public detail::LayerMethod<M, detail::ActivationOnly> {
  public:
+  /// `model` is a LayeredModel.
   explicit LayerActivation(M model, LayerOptions options = {})
       : detail::LayerMethod<M, detail::ActivationOnly>(std::move(model), std::move(options.layer)) {}
 };
@@ -118,6 +122,7 @@ class LayerActivation : public detail::LayerMethod<M, detail::ActivationOnly> {
 template <class M>
 class LayerGradient : public detail::LayerMethod<M, detail::GradientOnly> {
  public:
+  /// `model` is a LayeredModel.
   explicit LayerGradient(M model, LayerOptions options = {})
       : detail::LayerMethod<M, detail::GradientOnly>(std::move(model), std::move(options.layer)) {}
 };
@@ -127,6 +132,7 @@ class LayerGradient : public detail::LayerMethod<M, detail::GradientOnly> {
 template <class M>
 class LayerGradXActivation : public detail::LayerMethod<M, detail::GradientTimesActivation> {
  public:
+  /// `model` is a LayeredModel.
   explicit LayerGradXActivation(M model, LayerOptions options = {})
       : detail::LayerMethod<M, detail::GradientTimesActivation>(std::move(model), std::move(options.layer)) {}
 };

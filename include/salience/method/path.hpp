@@ -37,6 +37,7 @@ concept GradientPath = requires(const P& path, const at::Tensor& x, double t) {
 
 /// The straight line (Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017).
 struct StraightPath {
+  /// \f$ b + t (x - b) \f$
   at::Tensor point(const at::Tensor& input, const at::Tensor& baseline, double t) const {
     return baseline.add(input.sub(baseline), t);
   }
@@ -47,6 +48,8 @@ struct StraightPath {
 struct BlurPath {
   double max_sigma = 50.0;  ///< of the Gaussian at the beginning, in pixels; the default is PAIR's
 
+  /// The input under a blur of (1 - t) max_sigma. Throws ArgumentError for a max_sigma that is not above 0,
+  /// and for an input that is no picture (..., H, W).
   at::Tensor point(const at::Tensor& input, const at::Tensor&, double t) const {
     if (!(max_sigma > 0.0 && std::isfinite(max_sigma))) {
       throw ArgumentError::out_of_range("max_sigma", max_sigma, "above 0 pixels");
@@ -62,6 +65,8 @@ struct GuidedPath {
   double fraction = 0.25;      ///< of the elements, with the smallest gradients, that are moved at a time
   double max_distance = 0.02;  ///< how far an element may be ahead of or behind the straight line, in [0, 1]
 
+  /// From `here`, where the gradient is `gradient`, to a point whose L1 distance to the input is 1 - `to` of
+  /// the baseline's. Throws ArgumentError for an option out of range.
   at::Tensor next(const at::Tensor& input, const at::Tensor& baseline, const at::Tensor& here,
                   const at::Tensor& gradient, double /*from*/, double to) const {
     if (!(fraction > 0.0 && fraction <= 1.0)) {

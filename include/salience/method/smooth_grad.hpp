@@ -31,13 +31,14 @@ enum class NoiseScale {
   absolute,  ///< nothing: it is the standard deviation itself
 };
 
+/// What can be chosen of SmoothGrad.
 struct SmoothGradOptions {
   std::int64_t samples = 50;  ///< noisy copies of each sample, at most; the paper's choice
   double noise_level =
       0.15;  ///< standard deviation of the noise, see noise_scale; the paper finds 0.1 to 0.2 good
-  NoiseScale noise_scale = NoiseScale::range;
-  SmoothGradType type = SmoothGradType::smoothgrad;
-  std::uint64_t seed = 0;  ///< the same seed gives the same noise, bit for bit
+  NoiseScale noise_scale = NoiseScale::range;        ///< what noise_level is a fraction of
+  SmoothGradType type = SmoothGradType::smoothgrad;  ///< what is kept of the noisy attributions
+  std::uint64_t seed = 0;                            ///< the same seed gives the same noise, bit for bit
   /// Above 0: a sample stops early, after 10 copies or more, once the standard error of its mean map relative
   /// to the map (both as L2 norms) is at most this.
   double tolerance = 0.0;
@@ -60,6 +61,7 @@ struct SmoothGradOptions {
 template <class A>
 class SmoothGrad {
  public:
+  /// Throws ArgumentError for an option out of range.
   explicit SmoothGrad(A attributor, SmoothGradOptions options = {})
       : attributor_(std::move(attributor)), options_(std::move(options)) {
     static_assert(Attributor<A>,
@@ -74,6 +76,7 @@ class SmoothGrad {
     if (options_.chunk < 0) throw ArgumentError::out_of_range("chunk", options_.chunk, "at least 0");
   }
 
+  /// The average for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);

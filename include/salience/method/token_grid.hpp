@@ -25,10 +25,11 @@ using GridReshape = std::function<at::Tensor(const at::Tensor&)>;
 ///
 ///     GradCam cam{vit, {.layer = "encoder.layers.encoder_layer_10", .reshape = Tokens{14, 14}}};
 struct Tokens {
-  std::int64_t height;
-  std::int64_t width;
+  std::int64_t height;       ///< of the grid, in tokens
+  std::int64_t width;        ///< of the grid, in tokens
   std::int64_t leading = 1;  ///< how many tokens stand before the grid's
 
+  /// (N, C, height, width), a view.
   at::Tensor operator()(const at::Tensor& tokens) const {
     if (tokens.dim() != 3 || tokens.size(1) != leading + height * width) {
       throw ArgumentError::out_of_range(
@@ -42,6 +43,7 @@ struct Tokens {
 /// (N, h, w, C), as the stages of torchvision's Swin give, to (N, C, h, w). Throws ArgumentError for what has
 /// not four dimensions.
 struct ChannelsLast {
+  /// (N, C, h, w), a view.
   at::Tensor operator()(const at::Tensor& grid) const {
     if (grid.dim() != 4) {
       throw ArgumentError::out_of_range("a layer reshaped by ChannelsLast", detail::shape(grid),

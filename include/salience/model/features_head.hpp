@@ -27,11 +27,13 @@ namespace salience {
 template <class Features, class Head>
 class FeaturesHead {
  public:
+  /// Of two Models, the second of which takes what the first gives.
   FeaturesHead(Features features, Head head) : features_(std::move(features)), head_(std::move(head)) {
     detail::require_model<Features>();
     detail::require_model<Head>();
   }
 
+  /// head(features(input))
   at::Tensor operator()(const at::Tensor& input) const {
     return detail::call(head_, detail::call(features_, input));
   }

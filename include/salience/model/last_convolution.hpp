@@ -83,8 +83,10 @@ class ConvolutionRecorder {
 template <class M>
 class LastConvolution {
  public:
+  /// Of any Model.
   explicit LastConvolution(M model) : model_(std::move(model)) { detail::require_model<M>(); }
 
+  /// What the model gives.
   at::Tensor operator()(const at::Tensor& input) const { return detail::call(model_, input); }
 
   /// Throws ArgumentError for a name that no convolution has, ModelError if the model runs none.

@@ -18,7 +18,7 @@ namespace salience {
 /// A model's output and what some of its layers gave on the way. All of it belongs to one autograd graph, and
 /// the output depends on the layers' tensors as they are here: nothing writes into them afterwards.
 struct Tapped {
-  at::Tensor output;
+  at::Tensor output;               ///< what the model gives
   std::vector<at::Tensor> layers;  ///< one for each layer that was asked for, in that order
 };
 
@@ -34,13 +34,18 @@ struct Layer {
 class LayerNames {
  public:
   LayerNames() = default;
+  /// One layer.
   LayerNames(const char* name) : names_{name} {}
+  /// One layer.
   LayerNames(std::string name) : names_{std::move(name)} {}
+  /// Several layers.
   LayerNames(std::initializer_list<std::string> names) : LayerNames(std::vector(names)) {}
+  /// Several layers. Throws ArgumentError if there is none.
   LayerNames(std::vector<std::string> names) : names_(std::move(names)) {
     if (names_.empty()) throw ArgumentError::out_of_range("layer", "none", "one name or several");
   }
 
+  /// The names, at least one; the empty name is the last convolution.
   const std::vector<std::string>& operator*() const noexcept { return names_; }
 
  private:

@@ -36,6 +36,7 @@ enum class Prepare {
   fast,
 };
 
+/// What can be chosen of a ScriptModel.
 struct ScriptModelOptions {
   std::optional<at::Device> device{};     ///< where to run; default: where the module is
   std::optional<at::ScalarType> dtype{};  ///< floating type to run in; default: the parameters' own
@@ -111,6 +112,7 @@ class ScriptModel {
     return detail::listed(*view_->marked, view_->run(listing, input));
   }
 
+  /// What it was made with.
   const ScriptModelOptions& options() const noexcept { return view_->options; }
 
  private:

@@ -47,11 +47,13 @@ class Colormap {
     return palette_(heatmap);
   }
 
+  /// The colours as they are painted with.
   const detail::Palette& palette() const noexcept { return palette_; }
 
  private:
   static std::vector<detail::Palette::Entry> entries(const std::vector<Color>& colors) {
     std::vector<detail::Palette::Entry> entries;
+    entries.reserve(colors.size());
     for (const Color& color : colors) entries.push_back({color[0], color[1], color[2], 0});
     return entries;
   }

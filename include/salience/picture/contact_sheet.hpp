@@ -22,10 +22,11 @@ namespace salience {
 
 /// One picture of a contact sheet, with a line of text below it (may be empty).
 struct ContactSheetCell {
-  Image picture;
-  std::string caption;
+  Image picture;        ///< of one to four channels
+  std::string caption;  ///< in UTF-8; only ASCII can be drawn
 };
 
+/// What can be chosen of a contact sheet. Sizes are in pixels; none may be negative.
 struct ContactSheetOptions {
   int columns = 0;      ///< 0: about as many as rows, so that few places stay empty
   int padding = 16;     ///< pixels around and between the cells
@@ -83,7 +84,7 @@ inline void draw_text(Image& image, std::string text, int top, int left, int sca
     float x, y, z;
     std::uint8_t unused[4];
   };
-  constexpr std::size_t corners_per_letter = 4 * 16;  // the most intricate letter has 15 strokes
+  constexpr std::size_t corners_per_letter = std::size_t{4} * 16;  // the most intricate letter has 15 strokes
   std::vector<Corner> corners(text.size() * corners_per_letter);
   const int strokes = stb::stb_easy_font_print(0, 0, text.data(), nullptr, corners.data(),
                                                static_cast<int>(corners.size() * sizeof(Corner)));

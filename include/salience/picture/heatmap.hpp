@@ -22,6 +22,7 @@ namespace salience {
 template <class Scalar>
 using BasicHeatmap = Eigen::Array<Scalar, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+/// One of float, as all of this library's own are.
 using Heatmap = BasicHeatmap<float>;
 
 namespace detail {

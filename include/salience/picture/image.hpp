@@ -31,18 +31,26 @@ class Image {
     }
   }
 
+  /// The number of rows.
   int height() const noexcept { return height_; }
+  /// The number of columns.
   int width() const noexcept { return width_; }
+  /// Values for each pixel.
   int channels() const noexcept { return channels_; }
+  /// Whether there are no pixels, as in an Image{}.
   bool empty() const noexcept { return pixels_.empty(); }
 
+  /// All values: pixel (y, x) begins at (y * width + x) * channels.
   std::span<const std::uint8_t> pixels() const noexcept { return pixels_; }
+  /// The same, to write into.
   std::span<std::uint8_t> pixels() noexcept { return pixels_; }
 
   /// The pixel's value; the position is not checked.
   std::uint8_t operator()(int y, int x, int channel) const noexcept { return pixels_[offset(y, x, channel)]; }
+  /// The same, to write into.
   std::uint8_t& operator()(int y, int x, int channel) noexcept { return pixels_[offset(y, x, channel)]; }
 
+  /// Equal sizes and equal values.
   friend bool operator==(const Image&, const Image&) = default;
 
  private:

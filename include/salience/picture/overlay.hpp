@@ -26,6 +26,7 @@ inline Image overlay(const Image& background, const Image& heat, double opacity)
   Image result = to_rgb(background);
   for (std::size_t i = 0; i < result.pixels().size(); ++i) {
     const double mixed = result.pixels()[i] * (1 - opacity) + top.pixels()[i] * opacity;
+    // NOLINTNEXTLINE(bugprone-incorrect-roundings): halves go up, and nothing is below 0
     result.pixels()[i] = static_cast<std::uint8_t>(mixed + 0.5);
   }
   return result;

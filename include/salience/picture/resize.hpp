@@ -48,6 +48,7 @@ inline double rounded_product(double a, double b) {
   return product;
 }
 
+// NOLINTBEGIN(bugprone-incorrect-roundings): as Pillow rounds
 inline ResampleAxis::ResampleAxis(int in_size, int out_size) {
   const double scale = static_cast<double>(in_size) / out_size;
   const double support = std::max(scale, 1.0);  // shrinking widens the triangle: that is the antialiasing
@@ -74,6 +75,7 @@ inline ResampleAxis::ResampleAxis(int in_size, int out_size) {
     }
   }
 }
+// NOLINTEND(bugprone-incorrect-roundings)
 
 constexpr std::uint32_t resample_half = 1U << (ResampleAxis::fraction_bits - 1);
 

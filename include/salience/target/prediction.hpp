@@ -38,7 +38,7 @@ inline Labels load_labels(const std::filesystem::path& path) {
 
 /// One class of a prediction.
 struct Prediction {
-  std::int64_t index;
+  std::int64_t index;  ///< of the class, from 0
   std::string label;   ///< the class's name; its index as text if it has none
   double probability;  ///< softmax over all classes, in [0, 1]
   double logit;        ///< the model's raw output

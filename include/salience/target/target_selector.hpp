@@ -45,12 +45,14 @@ inline at::Tensor as_logits(const at::Tensor& output) {
 
 /// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first.
 struct ArgMax {
+  /// The index of each row's largest logit, (N) int64.
   at::Tensor choose(const at::Tensor& logits) const { return std::get<1>(logits.detach().max(1)); }
 };
 
 /// The same class for every sample. A class the model does not have is a TargetError that names the range.
 struct ClassIndex {
-  std::int64_t index;
+  std::int64_t index;  ///< from 0
+  /// `index` for each row, (N) int64. Throws TargetError if there is no such class.
   at::Tensor choose(const at::Tensor& logits) const { return detail::same_class(logits, index); }
 };
 
@@ -90,8 +92,10 @@ inline std::int64_t find_label(const std::string& name, const Labels& labels) {
 
 /// The class of that name for every sample; see find_label for what counts as its name and for the errors.
 struct ClassName {
-  std::string name;
-  Labels labels;
+  std::string name;  ///< as in the labels, or one of the names that commas part in a label
+  Labels labels;     ///< in the order of the model's outputs
+  /// The index of the name for each row, (N) int64. Throws TargetError as find_label, and if the model has no
+  /// such class.
   at::Tensor choose(const at::Tensor& logits) const {
     return detail::same_class(logits, find_label(name, labels));
   }
@@ -99,7 +103,9 @@ struct ClassName {
 
 /// One class index per sample. Another number of indices than samples is a TargetError.
 struct PerSample {
-  std::vector<std::int64_t> indices;
+  std::vector<std::int64_t> indices;  ///< one for each sample of the batch, from 0
+  /// `indices` as (N) int64. Throws TargetError if they are not one for each row, or not all classes of the
+  /// model.
   at::Tensor choose(const at::Tensor& logits) const {
     if (static_cast<std::int64_t>(indices.size()) != logits.size(0)) {
       throw TargetError(
@@ -113,6 +119,7 @@ struct PerSample {
 /// The chosen class's raw output. The default, as in the vanilla-gradients paper (Simonyan et al. 2014),
 /// since a probability can also be raised by lowering the other classes.
 struct Logit {
+  /// (N), of the logits (N, K) and the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return logits.gather(1, chosen.unsqueeze(1)).squeeze(1);
   }
@@ -120,6 +127,7 @@ struct Logit {
 
 /// The chosen class's softmax probability, in [0, 1].
 struct Probability {
+  /// (N), of the logits (N, K) and the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return Logit{}(logits.softmax(1), chosen);
   }
@@ -127,6 +135,7 @@ struct Probability {
 
 /// The natural logarithm of the chosen class's softmax probability.
 struct LogProbability {
+  /// (N), of the logits (N, K) and the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return Logit{}(logits.log_softmax(1), chosen);
   }
@@ -136,6 +145,12 @@ struct LogProbability {
 template <class C>
 concept TargetChoice = requires(const C& choice, const at::Tensor& logits) {
   { choice.choose(logits) } -> std::convertible_to<at::Tensor>;
+};
+
+/// Takes logits (N, K) and the chosen class of each row, (N), to one score per sample, (N).
+template <class S>
+concept ClassScore = requires(const S& score, const at::Tensor& logits, const at::Tensor& chosen) {
+  { score(logits, chosen) } -> std::convertible_to<at::Tensor>;
 };
 
 /// Takes the model's whole output, of any shape, to one score per sample, (N): for segmentation, detection,
@@ -157,12 +172,20 @@ class TargetSelector {
       TargetChoice<Choice>,
       "Salience: a target must be a choice, ClassIndex{5}, ClassName{name, labels} or PerSample{{1, 2}}, a "
       "TargetSelector{choice, score}, or a callable from const at::Tensor& to one score per sample");
+  static_assert(ClassScore<Score>,
+                "Salience: the score of a TargetSelector must be Logit{}, Probability{}, LogProbability{} or "
+                "a callable "
+                "from the logits and the chosen classes, two const at::Tensor&, to one score per sample");
 
  public:
+  /// Score of the class that `choice` picks.
   explicit TargetSelector(Choice choice = {}, Score score = {})
       : choice_(std::move(choice)), score_(std::move(score)) {}
 
+  /// (N) int64, from an output (N, K); (N) counts as (N, 1). Throws TargetError for another shape, and what
+  /// the choice throws.
   at::Tensor choose(const at::Tensor& output) const { return choice_.choose(detail::as_logits(output)); }
+  /// (N), for the classes that `choose` gave.
   at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const {
     return score_(detail::as_logits(output), chosen);
   }
@@ -172,20 +195,26 @@ class TargetSelector {
   Score score_;
 };
 
+/// A ScoreFunction alone, which takes the whole output: there is no class to choose.
 template <ScoreFunction Function>
 class TargetSelector<Function, Logit> {
  public:
+  /// The score is what `function` gives.
   explicit TargetSelector(Function function) : function_(std::move(function)) {}
 
+  /// An undefined tensor.
   at::Tensor choose(const at::Tensor&) const { return {}; }
+  /// (N), of the whole output.
   at::Tensor score(const at::Tensor& output, const at::Tensor&) const { return function_(output); }
 
  private:
   Function function_;
 };
 
+/// The logit of a bare choice, or a ScoreFunction.
 template <class Choice>
 TargetSelector(Choice) -> TargetSelector<Choice, Logit>;
+/// A choice and a score of it.
 template <class Choice, class Score>
 TargetSelector(Choice, Score) -> TargetSelector<Choice, Score>;
 
@@ -194,6 +223,7 @@ template <Target T>
 const T& as_target(const T& target) {
   return target;
 }
+/// The same for what is no whole target.
 template <class T>
 TargetSelector<T, Logit> as_target(const T& target) {
   return TargetSelector<T, Logit>(target);
@@ -207,15 +237,18 @@ TargetSelector<T, Logit> as_target(const T& target) {
 ///     wrapped(x.add(noise), FixedTarget{target, chosen});
 template <Target T>
 struct FixedTarget {
-  T target;
-  at::Tensor chosen;
+  T target;           ///< that scores
+  at::Tensor chosen;  ///< (N) int64, or undefined if the target chooses nothing
 
+  /// What was chosen before, whatever the output.
   at::Tensor choose(const at::Tensor&) const { return chosen; }
+  /// The target's own score.
   at::Tensor score(const at::Tensor& output, const at::Tensor& classes) const {
     return target.score(output, classes);
   }
 };
 
+/// A target and what it chose.
 template <class T>
 FixedTarget(T, at::Tensor) -> FixedTarget<T>;  // clang 14 deduces none for an aggregate
 

@@ -22,14 +22,15 @@ enum class ChannelReduction { mean, max, sum, l2 };
 
 /// A scale that several pictures share.
 struct ValueRange {
-  double minimum;
-  double maximum;
+  double minimum;  ///< what is shown as 0
+  double maximum;  ///< what is shown as 1
 };
 
 /// The steps are taken in this order, which is also that of designated initialisers; the outer braces are the
 /// processor's: `AttributionProcessor view{{.activation = Activation::abs, .skew = 0.5}};`. The defaults
 /// follow the article's pipeline.
 struct AttributionProcessorOptions {
+  /// First of all, value by value: see Activation.
   Activation activation = Activation::none;
   /// Below 100: values whose magnitude is above this percentile of all magnitudes (linearly interpolated, as
   /// numpy) are clipped to it. PAIR uses 99. In (0, 100].

@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -251,7 +252,13 @@ class Planes {
 /// tensor or another rank, NaN, and infinities where they would be normalised.
 template <class First = std::identity>
 class AttributionProcessor {
+  static_assert(
+      std::is_invocable_r_v<at::Tensor, const First&, at::Tensor>,
+      "Salience: the first step of an AttributionProcessor must take a const at::Tensor& and return an "
+      "at::Tensor");
+
  public:
+  /// Throws ArgumentError for an option out of range, or two that exclude each other.
   explicit AttributionProcessor(AttributionProcessorOptions options = {}, First first = {})
       : options_(std::move(options)), first_(std::move(first)) {
     if (!options_.colormap.empty()) palette_ = salience::colormap(options_.colormap).palette();
@@ -281,6 +288,7 @@ class AttributionProcessor {
     }
   }
 
+  /// What it was made with.
   const AttributionProcessorOptions& options() const noexcept { return options_; }
 
   /// The float tensor before channels and colours: (H,W,C), or (H,W) if there is one channel, with N before

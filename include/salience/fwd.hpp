@@ -1,0 +1,128 @@
+// Every class of the library by its name alone: for headers that only name them. Costs nothing to compile.
+//
+// Left out is what cannot be declared without its header: aliases (Heatmap, Labels), concepts, and
+// FixedTarget, whose parameter is constrained by one. Templates stand without their default arguments, since
+// a program may give these only once and the headers of the templates do: before those are seen, write every
+// argument, GradientAttributor<ScriptModel, PlainGradient>.
+#pragma once
+
+/// What a neural network looked at: gradients of a chosen output with respect to the input, and the pictures
+/// that they become.
+namespace salience {
+
+// error.hpp
+class Error;
+class ArgumentError;
+class FileError;
+class ModelError;
+class TargetError;
+
+// picture/
+class Image;
+class Colormap;
+struct LoadOptions;
+struct SaveOptions;
+enum class ResizeOrder;
+struct ContactSheetCell;
+struct ContactSheetOptions;
+
+// input/
+struct Resize;
+struct CenterCrop;
+struct ToTensor;
+struct Normalize;
+template <class... Steps>
+class Preprocessor;
+
+// model/
+struct Tapped;
+struct Layer;
+class LayerNames;
+template <class Features, class Head>
+class FeaturesHead;
+template <class M>
+class LastConvolution;
+enum class Prepare;
+struct ScriptModelOptions;
+class ScriptModel;
+
+// target/
+struct Prediction;
+struct ArgMax;
+struct ClassIndex;
+struct ClassName;
+struct PerSample;
+struct Logit;
+struct Probability;
+struct LogProbability;
+template <class Choice, class Score>
+class TargetSelector;
+
+// method/
+struct Attribution;
+struct Progress;
+struct PlainGradient;
+struct GuidedRule;
+struct DeconvnetRule;
+template <class M, class Rule>
+class GradientAttributor;
+template <class M>
+class InputXGradient;
+template <class M>
+class GuidedBackprop;
+template <class M>
+class Deconvnet;
+enum class SmoothGradType;
+enum class NoiseScale;
+struct SmoothGradOptions;
+template <class A>
+class SmoothGrad;
+class Baseline;
+struct StraightPath;
+struct BlurPath;
+struct GuidedPath;
+enum class Quadrature;
+struct IntegratedGradientsOptions;
+template <class M, class P>
+class IntegratedGradients;
+struct LayerOptions;
+template <class M>
+class LayerActivation;
+template <class M>
+class LayerGradient;
+template <class M>
+class LayerGradXActivation;
+struct Tokens;
+struct ChannelsLast;
+struct CamOptions;
+struct MeanGradient;
+struct PlusPlus;
+struct Elementwise;
+struct NormalisedActivation;
+struct PositiveGradient;
+struct FirstComponent;
+template <class M>
+class GradCam;
+template <class M>
+class GradCamPlusPlus;
+template <class M>
+class HiResCam;
+template <class M>
+class XGradCam;
+template <class M>
+class LayerCam;
+template <class M>
+class EigenCam;
+template <class M>
+class GuidedGradCam;
+class Explanation;
+
+// view/
+enum class Activation;
+enum class ChannelReduction;
+struct ValueRange;
+struct AttributionProcessorOptions;
+template <class First>
+class AttributionProcessor;
+
+}  // namespace salience

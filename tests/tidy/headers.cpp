@@ -1,0 +1,52 @@
+// For clang-tidy: every header, and its templates at work.
+#include <vector>
+
+#include <salience/fwd.hpp>
+#include <salience/salience.hpp>
+
+namespace sal = salience;
+
+std::vector<sal::Attribution> of_any_model(const at::Tensor& x) {
+  const auto model = [](const at::Tensor& t) { return t.mean({2, 3}); };
+  const sal::FeaturesHead layered{[](const at::Tensor& t) { return t; }, model};
+  const sal::LastConvolution convolutions{model};
+  const sal::GradientAttributor vanilla{model};
+  return {vanilla(x, sal::TargetSelector{sal::ClassName{"star", {}}, sal::Probability{}}),
+          vanilla(x, sal::PerSample{{1, 2}}),
+          vanilla(x, [](const at::Tensor& output) { return output.select(1, 0); }),
+          sal::InputXGradient{model}(x),
+          sal::SmoothGrad{vanilla}(x),
+          sal::IntegratedGradients{model}(x),
+          sal::IntegratedGradients{model, {}, sal::BlurPath{}}(x),
+          sal::IntegratedGradients{model, {}, sal::GuidedPath{}}(x),
+          sal::LayerActivation{layered}(x),
+          sal::LayerGradient{layered}(x),
+          sal::LayerGradXActivation{convolutions}(x),
+          sal::GradCam{layered}(x),
+          sal::GradCamPlusPlus{layered}(x),
+          sal::HiResCam{layered}(x),
+          sal::XGradCam{layered}(x),
+          sal::LayerCam{layered}(x),
+          sal::EigenCam{convolutions}(x)};
+}
+
+std::vector<sal::Attribution> of_a_script(const sal::ScriptModel& model, const at::Tensor& x) {
+  const sal::Explanation one{model, x, sal::ArgMax{}, sal::CamOptions{}};
+  return {one.vanilla(),
+          one.guided_backprop(),
+          one.deconvnet(),
+          one.guided_grad_cam(),
+          sal::GuidedBackprop{model}(x),
+          sal::Deconvnet{model}(x),
+          sal::GuidedGradCam{model}(x)};
+}
+
+std::vector<sal::Image> pictures(const std::vector<sal::Image>& images) {
+  const auto preprocess = sal::imagenet_crop_preprocessor();
+  const at::Tensor batch = preprocess(images);
+  std::vector<sal::Image> seen = sal::AttributionProcessor{}.images(batch);
+  seen.push_back(preprocess.picture(batch[0]));
+  seen.push_back(sal::colormap("viridis")(sal::Heatmap(2, 2)));
+  seen.push_back(sal::grayscale(sal::BasicHeatmap<double>(2, 2)));
+  return seen;
+}
