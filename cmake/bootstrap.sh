@@ -94,6 +94,7 @@ present() {
     doctest-dev) header doctest/doctest.h ;;
     libcli11-dev) header CLI/CLI.hpp ;;
     nlohmann-json3-dev) header nlohmann/json.hpp ;;
+    librapidcheck-dev) header rapidcheck.h ;;
     libbenchmark-dev) header benchmark/benchmark.h ;;
     libopencv-imgproc-dev) header opencv4/opencv2/imgproc.hpp || header opencv2/imgproc.hpp ;;
     libtorch-dev) [[ -n $(debian_torch_dir) ]] ;;

@@ -118,6 +118,7 @@ class GuidedGradCam;
 class Explanation;
 
 // view/
+enum class NonFinite;
 enum class Activation;
 enum class ChannelReduction;
 struct ValueRange;

@@ -585,6 +585,8 @@ TEST_CASE("promise 4: five hundred steps take no more memory than ten") {
 
 TEST_CASE("options out of range name the option, the value and the range") {
   CHECK(refused({.steps = 0}) == "steps must be at least 1, got 0");
+  CHECK(refused({.steps = -50}) == "steps must be at least 1, got -50");
+  CHECK(refused({.tolerance = std::nan("")}) == "tolerance must be at least 0, got nan");
   CHECK(contains(refused({.multiply_by_inputs = false, .idgi = true}),
                  "multiply_by_inputs must be true with idgi"));
   CHECK(contains(refused({.tolerance = -1}), "tolerance must be at least 0, got -1"));

@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "../support.hpp"
@@ -290,8 +289,11 @@ TEST_CASE("promise 4: five hundred samples take no more memory than ten") {
 
 TEST_CASE("options out of range name the option, the value and the range") {
   CHECK(refused({.samples = 0}) == "samples must be at least 1, got 0");
+  CHECK(refused({.samples = -20}) == "samples must be at least 1, got -20");
   CHECK(contains(refused({.noise_level = -0.1}), "noise_level must be a number of at least 0, got -0.1"));
-  CHECK(contains(refused({.noise_level = std::numeric_limits<double>::quiet_NaN()}), "noise_level"));
+  CHECK(refused({.noise_level = std::nan("")}) == "noise_level must be a number of at least 0, got nan");
+  CHECK(refused({.noise_level = INFINITY}) == "noise_level must be a number of at least 0, got inf");
+  CHECK(refused({.tolerance = std::nan("")}) == "tolerance must be at least 0, got nan");
   CHECK(contains(refused({.tolerance = -1}), "tolerance must be at least 0, got -1"));
   CHECK(contains(refused({.chunk = -1}), "chunk must be at least 0, got -1"));
 }

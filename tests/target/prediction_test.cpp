@@ -77,6 +77,11 @@ TEST_CASE("top_k names what it cannot take") {
                  }),
                  "k must be at least 1, got 0"));
   CHECK(contains(message<ArgumentError>([] { top_k({}); }), "undefined"));
+  CHECK(message<ArgumentError>([] {
+          top_k(tensor({1, std::nan(""), INFINITY}, {3}));
+        }) == "logits must be numbers that have a softmax, got 1 NaN and 1 infinite of 3 values");
+  CHECK(contains(message<ArgumentError>([] { top_k(tensor({1, INFINITY}, {2})); }), "1 infinite of 2"));
+  CHECK(top_k(tensor({1, -INFINITY}, {2}))[1].probability == 0.0);  // a class that is masked out
 }
 
 TEST_CASE("labels are lines; carriage returns and empty lines at the end are dropped") {

@@ -52,6 +52,17 @@ TEST_CASE("computed in float32; float64 stays; bfloat16 and integers widen") {
   CHECK(same(view.values(tensor({0, 4}, {1, 2}).to(at::kLong)), tensor({0, 1}, {1, 2}).to(at::kFloat)));
 }
 
+TEST_CASE("layouts: strided, expanded, channels-last and lazily negated values look as contiguous ones") {
+  const AttributionProcessor view{{.activation = Activation::relu, .colormap = "hot"}};
+  const at::Tensor x = normal({2, 3, 4, 6});
+  for (const at::Tensor& laid :
+       {x.transpose(2, 3), x.slice(3, 1, 6, 2), x.slice(0, 0, 1).expand({2, 3, 4, 6}), x.flip({3}),
+        x.contiguous(at::MemoryFormat::ChannelsLast), x._neg_view()}) {
+    CHECK((view.images(laid) == view.images(laid.clone(at::MemoryFormat::Contiguous))));
+  }
+  CHECK((view.images(x._neg_view()) == view.images(x.neg())));
+}
+
 TEST_CASE("activations, and the sign modes' names for them") {
   const at::Tensor x = tensor({-2, 0, 3}, {1, 3});
   const auto activated = [&](Activation a) { return values({.activation = a, .normalize = false}, x); };
@@ -112,7 +123,7 @@ TEST_CASE("without gray and colour the channels are kept, truncated to bytes") {
 TEST_CASE("a colour map colours the channels' mean; without normalising it clips to its ends") {
   const Colormap map = colormap("viridis");
   const AttributionProcessor view{{.normalize = false, .colormap = "viridis"}};
-  const Image picture = view(tensor({-infinity, 0.5, 1.0, infinity}, {1, 4}));
+  const Image picture = view(tensor({-1e300, 0.5, 1.0, 1e300}, {1, 4}));
   const auto pixel = [&picture](int x) {
     return Colormap::Color{picture(0, x, 0), picture(0, x, 1), picture(0, x, 2)};
   };
@@ -205,24 +216,94 @@ TEST_CASE("the attribution is not changed and may require a gradient") {
 
 TEST_CASE("what is out of range is an error that names the option") {
   CHECK(refused({.skew = 0.0}) == "skew must be a number above 0, got 0");
-  CHECK(contains(refused({.skew = -1.0}), "skew"));
-  CHECK(contains(refused({.skew = not_a_number}), "skew"));
-  CHECK(contains(refused({.skew = infinity}), "skew"));
+  CHECK(refused({.skew = -1.0}) == "skew must be a number above 0, got -1");
+  CHECK(refused({.skew = not_a_number}) == "skew must be a number above 0, got nan");
+  CHECK(refused({.skew = infinity}) == "skew must be a number above 0, got inf");
   CHECK(contains(refused({.normalize = false, .skew = 0.5}), "skew needs normalize"));
-  CHECK(contains(refused({.percentile = 0}), "percentile"));
-  CHECK(contains(refused({.percentile = 101}), "percentile"));
-  CHECK(contains(refused({.opacity = 1.5}), "opacity"));
-  CHECK(contains(refused({.range = ValueRange{1, 0}}), "range"));
+  CHECK(refused({.percentile = 0}) == "percentile must be above 0 and at most 100, got 0");
+  CHECK(refused({.percentile = 101}) == "percentile must be above 0 and at most 100, got 101");
+  CHECK(refused({.percentile = not_a_number}) == "percentile must be above 0 and at most 100, got nan");
+  CHECK(refused({.opacity = 1.5}) == "opacity must be from 0 to 1, got 1.5");
+  CHECK(refused({.opacity = not_a_number}) == "opacity must be from 0 to 1, got nan");
+  CHECK(refused({.range = ValueRange{1, 0}}) == "range must be finite and ascending, got from 1 to 0");
   CHECK(contains(refused({.range = ValueRange{0, infinity}}), "range must be finite"));
   CHECK(contains(refused({.normalize = false, .range = ValueRange{0, 1}}), "range needs normalize"));
   CHECK(contains(refused({.colormap = "virids"}), "'viridis'"));
   CHECK(refused({}) == "nothing thrown");
 }
 
-TEST_CASE("NaN is an error, infinity where it would be normalised") {
-  CHECK(contains(refused({}, tensor({1, not_a_number, not_a_number}, {1, 3})), "2 NaN of 3 values"));
-  CHECK(contains(refused({.normalize = false, .colormap = "hot"}, tensor({1, not_a_number}, {1, 2})), "NaN"));
-  CHECK(contains(refused({}, tensor({1, infinity}, {1, 2})), "from 1 to inf cannot be normalised"));
+TEST_CASE("NaN and infinity are an error that counts them, whatever the view does") {
+  const at::Tensor bad = tensor({1, not_a_number, -infinity, not_a_number}, {1, 4});
+  const std::string expected =
+      "the attribution holds 2 NaN and 1 infinite of 4 values; the option non_finite = NonFinite::zero shows "
+      "them as 0";
+  CHECK(refused({}, bad) == expected);
+  CHECK(refused({}, bad.to(at::kFloat)) == expected);
+  CHECK(refused({}, bad.to(at::kBFloat16)) == expected);
+  CHECK(refused({.normalize = false, .colormap = "hot"}, bad) == expected);
+  CHECK(refused({.activation = Activation::relu, .percentile = 50, .grayscale = true}, bad) == expected);
+  CHECK(message<ArgumentError>([&] { (void)AttributionProcessor{}.values(bad); }) == expected);
+  CHECK(message<ArgumentError>([&] { (void)AttributionProcessor{}.range(bad); }) == expected);
+  const AttributionProcessor inverse(AttributionProcessorOptions{},
+                                     [](const at::Tensor& t) { return t.pow(-1.0); });
+  CHECK(contains(message<ArgumentError>([&] { inverse.values(tensor({0, 2}, {1, 2})); }), "1 infinite of 2"));
+}
+
+TEST_CASE("NonFinite::zero shows NaN and infinity as zero, and count_non_finite says how many there are") {
+  const at::Tensor clean = normal({2, 3, 50, 60});
+  at::Tensor holed = clean.clone(), zeroed = clean.clone();
+  const std::vector<double> bad{not_a_number, infinity, -infinity};
+  for (const std::int64_t at : {0, 1, 63, 2048, 2999, 9000, 17999}) {  // in both samples, at blocks' edges
+    holed.view({-1})[at].fill_(bad[static_cast<std::size_t>(at) % bad.size()]);
+    zeroed.view({-1})[at].fill_(0.0);
+  }
+  CHECK(count_non_finite(clean) == 0);
+  CHECK(count_non_finite(holed) == 7);
+  CHECK(count_non_finite(holed[1]) == 2);
+  CHECK(count_non_finite(holed.to(at::kBFloat16)) == 7);
+  CHECK(contains(message<ArgumentError>([] { count_non_finite({}); }), "undefined"));
+
+  const at::Tensor before = holed.clone();
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    const at::Tensor given = holed.to(type), wanted = zeroed.to(type);
+    for (AttributionProcessorOptions options :
+         {AttributionProcessorOptions{.percentile = 99, .skew = 0.5, .colormap = "inferno"},
+          AttributionProcessorOptions{.activation = Activation::abs, .reduce_first = true, .grayscale = true},
+          AttributionProcessorOptions{.normalize = false}}) {
+      const AttributionProcessor strict{options};
+      options.non_finite = NonFinite::zero;
+      const AttributionProcessor lenient{options};
+      CHECK((lenient.images(given) == strict.images(wanted)));
+      CHECK(same(lenient.values(given), strict.values(wanted)));
+      CHECK(lenient.range(given).maximum == strict.range(wanted).maximum);
+      CHECK((lenient.images(wanted) == strict.images(wanted)));
+    }
+  }
+  CHECK(holed.nan_to_num(1e9).equal(before.nan_to_num(1e9)));  // the caller's tensor is not written into
+  const AttributionProcessor lenient{{.non_finite = NonFinite::zero}};
+  CHECK(same(lenient.values(tensor({not_a_number, infinity}, {1, 2})), tensor({0, 0}, {1, 2})));
+  CHECK(same(lenient.values(tensor({infinity, 1, -infinity}, {1, 3})), tensor({0, 1, 0}, {1, 3})));
+}
+
+TEST_CASE("maps with nothing in them: constant, all negative, all zero, of one pixel, tiny") {
+  const at::Tensor flat = normal({1, 1}).expand({4, 5});
+  for (const at::Tensor& map : {flat, flat.abs().neg(), flat.mul(0.0), flat.slice(0, 0, 1).slice(1, 0, 1),
+                                flat.mul(1e-300), normal({4, 5}).abs().neg()}) {
+    for (const Activation activation : {Activation::none, Activation::abs, Activation::relu}) {
+      const at::Tensor shown = values({.activation = activation, .percentile = 99, .skew = 0.5}, map);
+      CHECK(count_non_finite(shown) == 0);
+      CHECK(shown.min().item<double>() == 0.0);
+      CHECK(shown.max().item<double>() <= 1.0);
+    }
+  }
+}
+
+TEST_CASE("values too far apart to be normalised are an error that says so") {
+  const std::string text = refused({}, tensor({-3e38, 3e38}, {1, 2}).to(at::kFloat));
+  CHECK(contains(text, "values from -3e+38 to 3e+38 cannot be normalised"));
+  CHECK(contains(text, "too large for Float numbers"));
+  CHECK(contains(refused({.range = ValueRange{0, 1e39}}, normal({1, 2}, at::kFloat)), "from 0 to 1e+39"));
+  CHECK(refused({}, tensor({-3e38, 3e38}, {1, 2})) == "nothing thrown");
 }
 
 TEST_CASE("shapes that are no pictures are errors") {
@@ -230,6 +311,12 @@ TEST_CASE("shapes that are no pictures are errors") {
   CHECK(contains(refused({}, normal({1, 1, 1, 2, 2})), "(1, 1, 1, 2, 2)"));
   CHECK(contains(refused({}, normal({0, 3, 2, 2})), "(0, 3, 2, 2)"));
   CHECK(contains(refused({}, {}), "undefined"));
+  CHECK(refused({}, normal({2, 2}).to_sparse()) ==
+        "attribution must be dense, real and not empty, of shape (N, C, H, W), (C, H, W) or (H, W), got (2, "
+        "2), "
+        "Double, Sparse on cpu");
+  CHECK(contains(refused({}, normal({2, 2}).to(at::kMeta)), "got (2, 2), Double, Strided on meta"));
+  CHECK(contains(refused({}, normal({2, 2}).to(at::kComplexDouble)), "got (2, 2), ComplexDouble"));
   CHECK(contains(message<ArgumentError>([] {
                    AttributionProcessor{}(normal({2, 3, 2, 2}));
                  }),

@@ -122,10 +122,11 @@ inline at::Tensor tensor_output(const c10::IValue& output, const std::string& en
   } else {
     throw ModelError(concat("the model returns a ", output.tagKind(),
                             entry.empty() ? "" : ", which has no entries",
-                            "; an attribution needs a tensor"));
+                            "; an attribution needs a tensor: wrap the model in a module that returns one"));
   }
   if (tensors.empty())
-    throw ModelError(concat("the model returns a ", output.tagKind(), " that holds no tensor"));
+    throw ModelError(concat("the model returns a ", output.tagKind(),
+                            " that holds no tensor; wrap it in a module that returns one"));
   if (tensors.size() == 1 && entry.empty()) return tensors.front();
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == entry) return tensors[i];

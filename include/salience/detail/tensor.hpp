@@ -65,6 +65,7 @@ inline std::string first_cause(const std::exception& error) {
   const std::size_t frames = cause.find("\nException raised from");
   if (frames != std::string::npos) cause.resize(frames);
   while (!cause.empty() && (cause.back() == '\n' || cause.back() == ' ')) cause.pop_back();
+  if (cause.empty()) return "an exception without a message";
   const std::size_t line = cause.find('\n');
   return line == std::string::npos ? cause : cause.substr(0, line);
 }

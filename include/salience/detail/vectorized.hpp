@@ -81,15 +81,21 @@ void combine(const Scalar* in, std::size_t count, Scalar* out, const F& f) {
   });
 }
 
-template <class Scalar>
-std::size_t count_nan(const Scalar* values, std::size_t count) {
+/// How many of the values `wanted` says yes to.
+template <class Scalar, class Wanted>
+std::size_t count_where(const Scalar* values, std::size_t count, const Wanted& wanted) {
   std::size_t found = 0;
   vectorized([ =, &found ](auto) __attribute__((always_inline)) {
-    std::size_t nan = 0;
-    for (std::size_t i = 0; i < count; ++i) nan += values[i] != values[i] ? 1U : 0U;
-    found = nan;
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += wanted(values[i]) ? 1U : 0U;
+    found = sum;
   });
   return found;
+}
+
+template <class Scalar>
+std::size_t count_nan(const Scalar* values, std::size_t count) {
+  return count_where(values, count, [](Scalar x) { return x != x; });
 }
 
 /// The smallest and the largest of many values, none of them NaN.

@@ -79,12 +79,12 @@ std::vector<at::Tensor> gradients(const RecordedPass& pass, at::TensorList wrt, 
 /// @return        `values` has the input's shape, dtype and device; the rest is as the model's output is.
 ///                Sample n's gradient is that of sample n's score, if the model treats the rows of a batch
 ///                independently.
-/// @throws ArgumentError for an input that is empty or not floating; TargetError for a target that the output
-///         does not have or that fails or has no gradient; ModelError if the output has no gradient, does not
-///         depend on the input, or if LibTorch lacks a backward operator (1.13 has no bfloat16 one for
-///         ReLU6), and with a rule, if the model has no rectifier or TorchScript's profiling executor hides
-///         it. What the model throws in its forward passes through, and what a rule throws in the backward
-///         pass.
+/// @throws ArgumentError for an input that is empty, sparse or not floating; TargetError for a target that
+///         the output does not have or that fails or has no gradient; ModelError if the output has no
+///         gradient, does not depend on the input, or if LibTorch lacks a backward operator (1.13 has no
+///         bfloat16 one for ReLU6), and with a rule, if the model has no rectifier or TorchScript's
+///         profiling executor hides it. What the model throws in its forward passes through, and what a rule
+///         throws in the backward pass.
 template <class M, class T = TargetSelector<>, class Rule = PlainGradient>
 Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& target = T{},
                               const Rule& rule = Rule{}) {

@@ -22,8 +22,13 @@
 namespace salience::detail {
 
 inline void require_input(const at::Tensor& input) {
-  if (!input.defined() || input.dim() < 1 || input.size(0) < 1) {
-    throw ArgumentError::out_of_range("input", shape(input), "a batch (N, ...) of at least one sample");
+  if (!input.defined() || input.dim() < 1 || input.numel() < 1) {
+    throw ArgumentError::out_of_range("input", shape(input),
+                                      "a batch (N, ...) of at least one sample that is not empty");
+  }
+  if (input.layout() != at::kStrided || input.is_meta()) {
+    throw ArgumentError::out_of_range("input", concat("layout ", input.layout(), " on ", input.device()),
+                                      "a dense tensor that holds its values (x.to_dense() makes one)");
   }
   if (!at::isFloatingType(input.scalar_type())) {
     throw ArgumentError::out_of_range("input", input.scalar_type(), "of a floating type");
@@ -46,14 +51,23 @@ std::pair<at::Tensor, at::Tensor> choose_and_score(const T& target, const at::Te
     chosen = target.choose(output.detach());
     score = target.score(output, chosen);
   } catch (const c10::Error& error) {
-    std::throw_with_nested(TargetError(
-        concat("the target fails on an output of shape ", shape(output), ": ", first_cause(error))));
+    const bool other_batch = output.dim() > 0 && output.size(0) != samples;
+    std::throw_with_nested(
+        TargetError(concat("the target fails on an output of shape ", shape(output), ": ", first_cause(error),
+                           other_batch ? concat("; the model gave ", output.size(0), " rows for ", samples,
+                                                " samples: was its batch size fixed when it was traced?")
+                                       : "")));
   }
   if (!score.defined() || score.numel() != samples) {
     throw TargetError(concat("the target must give one score per sample, (", samples, "), got ", shape(score),
                              " for an input of shape ", shape(input), " and an output of shape ",
                              shape(output),
                              "; the first dimension of both must be the batch (x.unsqueeze(0) adds one)"));
+  }
+  if (score.is_complex()) {
+    throw TargetError(
+        concat("the target must give real scores, got ", score.scalar_type(),
+               "; give a callable from the output to a real score, its absolute value or real part"));
   }
   return {chosen, score};
 }

@@ -49,7 +49,7 @@ struct Prediction {
 ///
 /// `logits` is the model's output for one sample, (K) or (1, K), of any floating type and device; the softmax
 /// is taken in float64. A number of labels (if there are any) other than K is a warning (TORCH_WARN), not an
-/// error. Throws ArgumentError for another shape or a k below 1.
+/// error. Throws ArgumentError for another shape, a k below 1, and NaN or infinity that leave no probability.
 inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& labels = {},
                                      std::int64_t k = 5) {
   const bool one_sample =
@@ -64,6 +64,14 @@ inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& lab
     TORCH_WARN("Salience: there are ", labels.size(), " labels for ", classes, " classes");
   }
   const at::Tensor probabilities = values.softmax(0);
+  if (probabilities.isnan().any().item<bool>()) {
+    const auto count = [](const at::Tensor& which) { return which.sum().item<std::int64_t>(); };
+    throw ArgumentError::out_of_range(
+        "logits",
+        detail::concat(count(values.isnan()), " NaN and ", count(values.isinf()), " infinite of ", classes,
+                       " values"),
+        "numbers that have a softmax");
+  }
   const at::Tensor order =
       std::get<1>(values.sort(/*stable=*/true, /*dim=*/0, /*descending=*/true)).contiguous();
 

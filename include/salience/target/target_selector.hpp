@@ -33,20 +33,32 @@ inline at::Tensor same_class(const at::Tensor& logits, std::int64_t index) {
   return logits.new_full({logits.size(0)}, index, at::kLong);
 }
 
-/// The logits as (N, K): (N) becomes (N, 1). Throws TargetError for any other shape.
+/// The logits as (N, K): (N) becomes (N, 1). Throws TargetError for any other shape and complex numbers.
 inline at::Tensor as_logits(const at::Tensor& output) {
-  if (output.dim() == 2 && output.size(1) > 0) return output;
-  if (output.dim() == 1) return output.unsqueeze(1);
-  throw TargetError(concat("a class can only be chosen from an output of shape (N, K), got ", shape(output),
-                           "; give a callable from the output to one score per sample"));
+  const bool real = !output.is_complex();
+  if (real && output.dim() == 2 && output.size(1) > 0) return output;
+  if (real && output.dim() == 1) return output.unsqueeze(1);
+  throw TargetError(concat("a class can only be chosen from a real output of shape (N, K) or (N), got ",
+                           shape(output), real ? "" : concat(" of ", output.scalar_type()),
+                           "; give a callable from the output to one score per sample, (N)"));
 }
 
 }  // namespace detail
 
-/// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first.
+/// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first. Where a
+/// logit is NaN none is the largest, which is a TargetError.
 struct ArgMax {
-  /// The index of each row's largest logit, (N) int64.
-  at::Tensor choose(const at::Tensor& logits) const { return std::get<1>(logits.detach().max(1)); }
+  /// The index of each row's largest logit, (N) int64. Throws TargetError for NaN.
+  at::Tensor choose(const at::Tensor& logits) const {
+    const auto [largest, index] = logits.detach().max(1);  // NaN if one of them is
+    if (largest.isnan().any().item<bool>()) {
+      throw TargetError(detail::concat("no class is the largest: the output of shape ", detail::shape(logits),
+                                       " holds NaN in ", largest.isnan().sum().item<std::int64_t>(), " of ",
+                                       logits.size(0),
+                                       " samples; look for NaN or infinity in the input, or give the class"));
+    }
+    return index;
+  }
 };
 
 /// The same class for every sample. A class the model does not have is a TargetError that names the range.

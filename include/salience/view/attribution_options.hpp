@@ -6,6 +6,12 @@
 
 namespace salience {
 
+/// What becomes of a value that is NaN or infinite.
+enum class NonFinite {
+  error,  ///< an ArgumentError that says how many there are
+  zero,   ///< it is taken as 0; count_non_finite says how many there are
+};
+
 /// What is kept of a signed value x. The sign modes of other libraries are the same four under other names.
 enum class Activation {
   none,      ///< x
@@ -30,7 +36,9 @@ struct ValueRange {
 /// processor's: `AttributionProcessor view{{.activation = Activation::abs, .skew = 0.5}};`. The defaults
 /// follow the article's pipeline.
 struct AttributionProcessorOptions {
-  /// First of all, value by value: see Activation.
+  /// What NaN and infinities are, before all else.
+  NonFinite non_finite = NonFinite::error;
+  /// Value by value: see Activation.
   Activation activation = Activation::none;
   /// Below 100: values whose magnitude is above this percentile of all magnitudes (linearly interpolated, as
   /// numpy) are clipped to it. PAIR uses 99. In (0, 100].

@@ -29,22 +29,31 @@ namespace salience {
 
 namespace detail {
 
+/// The sample as the option says: as it is, with 0 for what is not finite, or an ArgumentError.
+template <class Scalar>
+at::Tensor finite(const at::Tensor& sample, NonFinite wanted) {
+  const auto* values = sample.data_ptr<Scalar>();
+  const auto total = static_cast<std::size_t>(sample.numel());
+  const std::size_t bad = count_where(values, total, [](Scalar x) { return x - x != Scalar{0}; });
+  if (bad == 0) return sample;
+  if (wanted == NonFinite::zero) return sample.nan_to_num(0.0, 0.0, 0.0);
+  const std::size_t nan = count_nan(values, total);
+  throw ArgumentError(concat("the attribution holds ", nan, " NaN and ", bad - nan, " infinite of ", total,
+                             " values; the option non_finite = NonFinite::zero shows them as 0"));
+}
+
 /// One sample's attribution (C, H, W) on its way to a picture, in the arithmetic of float32 or float64.
 /// Nothing of its size is stored: its values are made block by block, where they are wanted.
 template <class Scalar>
 class Planes {
  public:
   Planes(const at::Tensor& sample, const AttributionProcessorOptions& options)
-      : raw_(sample.data_ptr<Scalar>()),
+      : sample_(finite<Scalar>(sample, options.non_finite)),
+        raw_(sample_.data_ptr<Scalar>()),
         channels_(sample.size(0)),
         height_(sample.size(1)),
         width_(sample.size(2)),
         options_(options) {
-    const auto total = static_cast<std::size_t>(sample.numel());
-    const std::size_t not_a_number = count_nan(raw_, total);
-    if (not_a_number > 0) {
-      throw ArgumentError(concat("the attribution holds ", not_a_number, " NaN of ", total, " values"));
-    }
     if (options.percentile < 100.0) limit_ = percentile();
     if (options.normalize) measure();
   }
@@ -71,7 +80,6 @@ class Planes {
   /// The channels taken together, in colours.
   Image image(const Palette& palette) const {
     Image picture = canvas(height_, width_, 3);
-    std::size_t nan = 0;
     each_block([&](std::int64_t first, std::size_t count) {
       Row row;
       if (options_.reduce_first) {
@@ -79,13 +87,8 @@ class Planes {
       } else {
         reduce(first, count, row.data(), [this](auto... of) { shown(of...); });
       }
-      nan += count_nan(row.data(), count);
       palette.draw(row.data(), count, picture.pixels().data() + 3 * first);
     });
-    if (nan > 0) {
-      throw ArgumentError(concat("infinities of both signs leave ", nan, " of ", height_ * width_,
-                                 " pixels without a value"));
-    }
     return picture;
   }
 
@@ -224,11 +227,14 @@ class Planes {
     high_ = static_cast<Scalar>(all.maximum);
     span_ = high_ - low_;
     if (!std::isfinite(span_)) {
-      throw ArgumentError(concat("values from ", low_, " to ", high_, " cannot be normalised"));
+      throw ArgumentError(concat("values from ", all.minimum, " to ", all.maximum,
+                                 " cannot be normalised: their difference is too large for ",
+                                 c10::CppTypeToScalarType<Scalar>::value, " numbers; scale them down"));
     }
     if (!(span_ > Scalar{0})) span_ = Scalar{1};
   }
 
+  at::Tensor sample_;
   const Scalar* raw_;
   std::int64_t channels_, height_, width_;
   const AttributionProcessorOptions& options_;
@@ -237,6 +243,12 @@ class Planes {
 };
 
 }  // namespace detail
+
+/// How many values of an attribution, or of any tensor, are NaN or infinite: what NonFinite::zero shows as 0.
+inline std::int64_t count_non_finite(const at::Tensor& attribution) {
+  if (!attribution.defined()) throw ArgumentError::out_of_range("attribution", "(undefined)", "a tensor");
+  return attribution.isfinite().logical_not().sum().item<std::int64_t>();
+}
 
 /// Turns a raw attribution into numbers to look at or a picture, the same way for every method.
 ///
@@ -249,7 +261,8 @@ class Planes {
 /// callable from the raw tensor to a tensor, for instance a smoothing.
 ///
 /// Throws ArgumentError for an option out of range, an unknown colour map, skew without normalize, an empty
-/// tensor or another rank, NaN, and infinities where they would be normalised.
+/// tensor or another rank, NaN and infinities (but with NonFinite::zero), and values too far apart to be
+/// normalised.
 template <class First = std::identity>
 class AttributionProcessor {
   static_assert(
@@ -352,12 +365,16 @@ class AttributionProcessor {
                        const Visit& visit) const {
     const at::Tensor raw = attribution.defined() ? first_(attribution.detach()) : attribution;
     const bool shown = raw.defined() && raw.dim() >= 2 && raw.dim() <= 4;
-    if (!shown || raw.numel() == 0 || raw.is_complex()) {
-      throw ArgumentError::out_of_range("attribution", detail::shape(raw),
-                                        "real and not empty, of shape (N, C, H, W), (C, H, W) or (H, W)");
+    if (!shown || raw.numel() == 0 || raw.is_complex() || raw.layout() != at::kStrided || raw.is_meta()) {
+      throw ArgumentError::out_of_range(
+          "attribution",
+          raw.defined() ? detail::concat(detail::shape(raw), ", ", raw.scalar_type(), ", ", raw.layout(),
+                                         " on ", raw.device())
+                        : detail::shape(raw),
+          "dense, real and not empty, of shape (N, C, H, W), (C, H, W) or (H, W)");
     }
     const at::ScalarType type = raw.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    at::Tensor batch = raw.to(at::kCPU, type).contiguous();
+    at::Tensor batch = raw.to(at::kCPU, type).resolve_neg().contiguous();
     while (batch.dim() < 4) batch = batch.unsqueeze(0);
     for (std::int64_t n = 0; n < batch.size(0); ++n) {
       if (type == at::kDouble) {
