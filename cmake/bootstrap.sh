@@ -88,6 +88,7 @@ present() {
   case $1 in
     g++) program "${CXX:-g++}" ;;
     clang) program clang++ ;;
+    libclang-rt-dev) [[ -e $(clang++ -print-file-name="libclang_rt.fuzzer-$(uname -m).a" 2>/dev/null) ]] ;;
     ninja-build) program ninja ;;
     libeigen3-dev) header eigen3/Eigen/Core || header Eigen/Core ;;
     libstb-dev) header stb/stb_image_write.h ;;

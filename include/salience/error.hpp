@@ -50,6 +50,12 @@ inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+/// A name as far as a message shows it: one that came from outside may have any length.
+inline std::string shortened(std::string_view name) {
+  constexpr std::size_t most = 100;
+  return name.size() <= most ? std::string(name) : concat(name.substr(0, most), "...");
+}
+
 /// The `count` names nearest to `name`, as `'a', 'b', 'c'`. A name that contains `name` counts as near.
 inline std::string nearest(std::string_view name, std::span<const std::string> names, std::size_t count = 3) {
   std::vector<std::pair<std::size_t, std::size_t>> ranked;  // distance, position
@@ -81,8 +87,9 @@ class ArgumentError : public Error {
   /// "there is no colour map 'virids'; the nearest are 'viridis', ..."
   static ArgumentError unknown_name(std::string_view kind, std::string_view name,
                                     std::span<const std::string> names) {
-    return ArgumentError(detail::concat("there is no ", kind, " '", name, "'; the nearest are ",
-                                        detail::nearest(name, names)));
+    const std::string shown = detail::shortened(name);
+    return ArgumentError(detail::concat("there is no ", kind, " '", shown, "'; the nearest are ",
+                                        detail::nearest(shown, names)));
   }
 };
 

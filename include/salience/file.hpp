@@ -80,6 +80,11 @@ inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
 /// no temporary one. A symbolic link stays and its target is replaced. The permissions are those of any new
 /// file (0666 less the umask).
 ///
+/// A process that is killed on the way leaves the older file, and beside it the temporary one, whose name is
+/// `.salience-*.tmp`. No later write removes that, since it may belong to a process that still writes: delete
+/// such files when they are old. Nothing is forced to the disk: after a power failure the file system
+/// decides.
+///
 /// Throws FileError if the folder is missing or not writable, if the name belongs to something that is not a
 /// regular file, or if the disk is full.
 inline void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {

@@ -27,6 +27,15 @@ TEST_CASE("messages name what was met and what was expected") {
   CHECK(std::string(FileError::at("a b.png", "cannot be read").what()) == "a b.png: cannot be read");
 }
 
+TEST_CASE("a name of any length from outside makes neither a long message nor long work") {
+  const std::string name(std::size_t{1} << 20, 'x');
+  const std::vector<std::string> names(200, "features.denseblock4.denselayer16.conv2");
+  const std::string message = ArgumentError::unknown_name("layer", name, names).what();
+  CHECK(
+      message.starts_with("there is no layer '" + std::string(100, 'x') + "...'; the nearest are 'features"));
+  CHECK(message.size() < 400);
+}
+
 TEST_CASE("every kind of error is an Error and a runtime_error") {
   CHECK_THROWS_AS(throw ArgumentError("x"), Error);
   CHECK_THROWS_AS(throw FileError("x"), Error);

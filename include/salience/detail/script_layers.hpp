@@ -77,7 +77,8 @@ inline std::vector<Layer> listed(torch::jit::Graph& graph) {
 inline ArgumentError unknown_layer(std::string_view name, torch::jit::Graph& graph) {
   std::vector<std::string> names;
   for (const Layer& layer : listed(graph)) names.push_back(layer.path);
-  if (names.empty()) return ArgumentError(concat("there is no layer '", name, "': the model has none"));
+  if (names.empty())
+    return ArgumentError(concat("there is no layer '", shortened(name), "': the model has none"));
   const std::string what = ArgumentError::unknown_name("layer", name, names).what();
   if (!marks_of(graph).empty()) return ArgumentError(what);
   return ArgumentError(concat(what, "; the file was frozen, which left no names: its convolutions are '",

@@ -32,6 +32,44 @@
 #error "salience/picture/image_io.hpp needs stb_image.h and stb_image_write.h (Debian's package libstb-dev)"
 #endif
 
+namespace salience::detail {
+
+/// The memory that stb gets on this thread. A small file can ask for any amount: a PNG picture's data may
+/// unpack to a thousand times their size, whatever size the picture has.
+class StbMemory {
+ public:
+  /// Until its end, no block has more bytes than this.
+  explicit StbMemory(std::size_t largest_block) : largest_block_(largest_block) { current_ = this; }
+  StbMemory(const StbMemory&) = delete;
+  StbMemory& operator=(const StbMemory&) = delete;
+  ~StbMemory() { current_ = nullptr; }
+
+  bool refused() const { return refused_; }
+
+  static bool grants(std::size_t bytes) {
+    if (bytes <= current_->largest_block_) return true;
+    current_->refused_ = true;
+    return false;
+  }
+
+ private:
+  static inline thread_local StbMemory* current_ = nullptr;
+
+  std::size_t largest_block_;
+  bool refused_ = false;
+};
+
+/// Zeros, since stb shows memory that it never wrote where a damaged JPEG picture has no data. Of no block
+/// above the limit: stb takes that for a lack of memory.
+inline void* stb_allocate(std::size_t bytes) {
+  return StbMemory::grants(bytes) ? std::calloc(1, bytes) : nullptr;
+}
+inline void* stb_reallocate(void* block, std::size_t bytes) {
+  return StbMemory::grants(bytes) ? std::realloc(block, bytes) : nullptr;
+}
+
+}  // namespace salience::detail
+
 #include <salience/detail/stb_push_macros.hpp>
 
 #define STB_IMAGE_IMPLEMENTATION
@@ -39,7 +77,11 @@
 #define STBI_NO_STDIO
 #define STBI_NO_HDR  // floats without a scale of their own: no 8-bit pixels
 #define STBI_NO_LINEAR
+#define STBI_NO_PIC  // a damaged one is a read at address 0
 #define STBI_ASSERT(x) assert(x)
+#define STBI_MALLOC(bytes) stb_allocate(bytes)
+#define STBI_REALLOC(block, bytes) stb_reallocate(block, bytes)
+#define STBI_FREE(block) std::free(block)
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
 #define STBI_WRITE_NO_STDIO

@@ -7,6 +7,7 @@
 #include <climits>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include <salience/detail/picture_check.hpp>
 #include <salience/detail/stb_image.hpp>
 #include <salience/error.hpp>
 #include <salience/file.hpp>
@@ -44,14 +46,15 @@ struct ByteReader {
   std::span<const std::uint8_t> bytes;
   std::size_t position = 0;
   bool exhausted = false;
+  const char* buffer = nullptr;  ///< stb's own, where it asks for more than it knows to be there
 
   static int read(void* user, char* to, int size) {
     auto& self = *static_cast<ByteReader*>(user);
+    if (!self.buffer) self.buffer = to;
     const std::size_t count = std::min(static_cast<std::size_t>(size), self.bytes.size() - self.position);
-    if (count == 0) {
-      self.exhausted = true;
-      return 0;
-    }
+    const std::size_t needed = to == self.buffer ? 1 : static_cast<std::size_t>(size);
+    if (count < needed) self.exhausted = true;
+    if (count == 0) return 0;
     std::memcpy(to, self.bytes.data() + self.position, count);
     self.position += count;
     return static_cast<int>(count);
@@ -69,6 +72,13 @@ struct ByteReader {
   }
 };
 
+/// The largest block of memory that any picture of this size needs: 16 bits of four channels, twice since the
+/// unpacked data of PNG double their block until they fit, with JPEG's whole blocks of pixels at the borders;
+/// the file's data, and as much again; a palette.
+inline std::size_t largest_block(std::int64_t height, std::int64_t width, std::size_t file_size) {
+  return static_cast<std::size_t>(16 * (height + 64) * (width + 64)) + 2 * file_size + (1 << 20);
+}
+
 /// `name` is what a message begins with. One function on purpose: the reason of a failure lies in a variable
 /// of the object file whose copy of stb failed.
 inline Image decode(std::span<const std::uint8_t> bytes, std::string_view name, const LoadOptions& options) {
@@ -76,25 +86,35 @@ inline Image decode(std::span<const std::uint8_t> bytes, std::string_view name, 
     throw ArgumentError::out_of_range("max_pixels", options.max_pixels, "a number above 0");
   }
   if (bytes.empty()) throw FileError::at(name, "is empty, not a picture");
+  if (const std::string_view why = refusal(bytes); !why.empty()) throw FileError::at(name, why);
   const stb::stbi_io_callbacks callbacks{ByteReader::read, ByteReader::skip, ByteReader::eof};
   int width = 0;
   int height = 0;
   int channels = 0;
   ByteReader header{bytes};
+  std::optional<StbMemory> memory(std::in_place, largest_block(1, 1, bytes.size()));
   if (!stb::salience_stbi_info_from_callbacks(&callbacks, &header, &width, &height, &channels)) {
     throw FileError::at(name,
-                        "is not a PNG, JPEG, BMP, GIF, TGA, PSD, PNM or PIC picture, or its header is "
+                        "is not a PNG, JPEG, BMP, GIF, TGA, PSD or PNM picture, or its header is "
                         "damaged or announces too large a one");
+  }
+  height = std::abs(height);  // negative for a BMP picture that begins with the top row
+  if (height == 0 || width <= 0) {
+    throw FileError::at(name, concat("is damaged: its header announces ", height, "x", width, " pixels"));
   }
   if (const std::int64_t pixels = std::int64_t{width} * height; pixels > options.max_pixels) {
     throw FileError::at(name, concat("has ", height, "x", width, " = ", pixels,
                                      " pixels, more than max_pixels = ", options.max_pixels));
   }
+  memory.emplace(largest_block(height, width, bytes.size()));
   ByteReader body{bytes};
   const std::unique_ptr<stb::stbi_uc, void (*)(void*)> pixels(
       stb::salience_stbi_load_from_callbacks(&callbacks, &body, &width, &height, &channels, 0),
       stb::salience_stbi_image_free);
   if (body.exhausted) throw FileError::at(name, "is cut off: the picture's data end too early");
+  if (memory->refused()) {
+    throw FileError::at(name, "is damaged: its data unpack to more than a picture of its size");
+  }
   if (!pixels)
     throw FileError::at(
         name, concat("is damaged, cut off or of an unusual kind: ", stb::salience_stbi_failure_reason()));
@@ -144,19 +164,25 @@ inline void require_encodable(const Image& image, FileFormat format, int jpeg_qu
 
 }  // namespace detail
 
-/// The picture in a PNG, JPEG, BMP, GIF (its first frame), TGA, PSD, PNM or PIC file, with the file's number
-/// of channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA. All give the values that Pillow gives, but JPEG,
-/// which is within 3 levels of 255, since the decoders differ. Radiance HDR is not read: its floats have no
-/// scale.
+/// The picture in a PNG, JPEG, BMP, GIF (its first frame), TGA, PSD or PNM file, with the file's number
+/// of channels: 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA. All give the values that Pillow gives, but JPEG
+/// (within 3 levels of 255, CMYK 4, since the decoders differ), BMP of 16 bits (within 1), the colour of a
+/// GIF's clear pixels, and PSD with alpha, from whose colours white is taken out. Not read are Radiance HDR,
+/// whose floats have no scale, PNM as text or with a largest value other than 255, packed BMP, and JPEG of 12
+/// bits, arithmetic or lossless.
 ///
 /// A palette is expanded to RGB, or RGBA if it has transparent entries; gray of 1, 2 or 4 bits is spread over
 /// 0-255; of 16 bits the high byte is kept; a transparent colour (PNG's tRNS) becomes an alpha channel; CMYK
 /// becomes RGB. An EXIF orientation is not applied, as Pillow's `Image.open` does not.
 ///
-/// stb_image is not hardened against hostile files: decode what strangers send in a process that may die.
+/// stb_image is not hardened against hostile files. What is known to lead it astray is refused before it sees
+/// the file, it gets no more memory than a picture of the announced size can need (16 bytes a pixel in any
+/// one block), and it is fuzzed as it is shipped; still, decode what strangers send in a process that may
+/// die, or decode it elsewhere and make an Image of the pixels.
 ///
 /// Throws FileError, with the path and one sentence, if the file is missing, not regular, unreadable, not a
-/// picture, cut off or damaged, or has more than `max_pixels` pixels.
+/// picture, cut off or damaged (of PNG every check sum is compared), has more than `max_pixels` pixels,
+/// unpacks to more than they can be, or has more than 100 JPEG scans.
 inline Image load_image(const std::filesystem::path& path, const LoadOptions& options = {}) {
   return detail::decode(read_file(path), path.string(), options);
 }

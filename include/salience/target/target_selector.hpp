@@ -91,15 +91,16 @@ inline std::int64_t find_label(const std::string& name, const Labels& labels) {
   collect(is_name);
   if (hits.empty() && !name.empty()) collect(has_name);
   if (hits.size() == 1) return static_cast<std::int64_t>(hits.front());
-  if (labels.empty()) throw TargetError(detail::concat("there are no labels to find '", name, "' in"));
+  const std::string shown = detail::shortened(name);
+  if (labels.empty()) throw TargetError(detail::concat("there are no labels to find '", shown, "' in"));
   if (hits.empty()) {
     throw TargetError(
-        detail::concat("there is no label '", name, "'; the nearest are ", detail::nearest(name, labels)));
+        detail::concat("there is no label '", shown, "'; the nearest are ", detail::nearest(shown, labels)));
   }
   std::string indices;
   for (const std::size_t hit : hits) indices += detail::concat(indices.empty() ? "" : ", ", hit);
-  throw TargetError(detail::concat("the label '", name, "' is ambiguous: it stands for the classes ", indices,
-                                   "; give the index"));
+  throw TargetError(detail::concat("the label '", shown, "' is ambiguous: it stands for the classes ",
+                                   indices, "; give the index"));
 }
 
 /// The class of that name for every sample; see find_label for what counts as its name and for the errors.
