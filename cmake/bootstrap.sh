@@ -247,6 +247,7 @@ find_peers() {
   installed "$PEERS" torchvision || pip_install "$PEERS" --no-deps "torchvision==0.$((${minor%%.*} + 15)).*"
   installed "$PEERS" captum tqdm packaging || pip_install "$PEERS" --no-deps captum tqdm packaging
   installed "$PEERS" grad-cam ttach || pip_install "$PEERS" --no-deps grad-cam==1.5.7 ttach==0.0.3  # pytorch-grad-cam
+  installed "$PEERS" quantus || pip_install "$PEERS" --no-deps quantus==0.6.0
   # for what docs/how-to/export.md shows
   installed "$PEERS" timm || pip_install "$PEERS" --no-deps timm==1.0.31 safetensors pyyaml huggingface_hub
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's

@@ -126,4 +126,44 @@ struct AttributionProcessorOptions;
 template <class First>
 class AttributionProcessor;
 
+// metric/
+struct PixelMapOptions;
+struct PerturbationCurve;
+struct DeletionOptions;
+template <class M>
+class Deletion;
+struct InsertionOptions;
+template <class M>
+class Insertion;
+struct Predicted;
+struct RoadOptions;
+struct RoadCurves;
+template <class M>
+class Road;
+struct InfidelityOptions;
+template <class M>
+class Infidelity;
+struct MaxSensitivityOptions;
+struct Sensitivity;
+template <class A>
+class MaxSensitivity;
+struct CompletenessOptions;
+struct CompletenessError;
+template <class M>
+class Completeness;
+struct ConfidenceOptions;
+struct ConfidenceChange;
+template <class M>
+class Confidence;
+struct Box;
+class Region;
+struct PointingGameOptions;
+struct IouOptions;
+struct RandomizationSimilarity;
+template <class A, class Randomized>
+class RandomizationCheck;
+enum class RandomizationOrder;
+struct RandomizedModuleOptions;
+class RandomizedModule;
+
 }  // namespace salience

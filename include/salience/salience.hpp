@@ -60,3 +60,17 @@
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>
+
+#include <salience/metric/pixel_map.hpp>
+#include <salience/metric/variant_scores.hpp>
+#include <salience/metric/deletion_insertion.hpp>
+#include <salience/metric/road.hpp>
+#include <salience/metric/infidelity.hpp>
+#include <salience/metric/sensitivity.hpp>
+#include <salience/metric/completeness.hpp>
+#include <salience/metric/confidence.hpp>
+#include <salience/metric/localisation.hpp>
+#include <salience/metric/complexity.hpp>
+#include <salience/metric/similarity.hpp>
+#include <salience/metric/randomization.hpp>
+#include <salience/metric/script_randomized_module.hpp>

@@ -1,5 +1,4 @@
-// ScriptModel: a private, prepared view of a torch::jit::Module. The only header that includes
-// <torch/script.h>.
+// ScriptModel: a private, prepared view of a torch::jit::Module. Its users alone pay for <torch/script.h>.
 #pragma once
 
 #include <exception>

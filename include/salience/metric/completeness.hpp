@@ -1,0 +1,75 @@
+// Completeness: whether an attribution adds up to what the score changed by.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/baseline.hpp>
+#include <salience/metric/variant_scores.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+/// The options of Completeness.
+struct CompletenessOptions {
+  Baseline baseline = Baseline::zero();  ///< where the attribution begins; one alone
+};
+
+/// Both (N) float64, on the CPU.
+struct CompletenessError {
+  at::Tensor absolute;  ///< the sum of the values minus the change of the score
+  at::Tensor relative;  ///< its size over that of the change: 0 for nothing of nothing, else infinite
+};
+
+/// The completeness axiom (Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017): an
+/// attribution should share out the change of the score, \f$ \sum_i \Phi_i = s_c(x) - s_c(b) \f$. What is
+/// missing to it is \f$ \sum_i \Phi_i - (s_c(x) - s_c(b)) \f$.
+///
+///     Completeness completeness{model, {.baseline = Baseline::zero()}};
+///     CompletenessError missing = completeness(x, integrated_gradients(x));
+///
+/// Any number, in the score's unit; the nearer to 0 the better. Methods that make no such claim (gradients,
+/// class activation maps) are not judged by it. The score is the logit; the class as in Deletion. Throws
+/// what the model, the target and the baseline throw, and ArgumentError for several baselines or values of
+/// another number of samples.
+template <class M>
+class Completeness {
+ public:
+  /// Throws ArgumentError for an option out of range.
+  explicit Completeness(M model, CompletenessOptions options = {})
+      : model_(std::move(model)), options_(std::move(options)) {
+    detail::require_model<M>();
+  }
+
+  /// The errors of a batch's attribution; the score is the one that `target` explains.
+  template <class T = TargetSelector<>>
+  CompletenessError operator()(const at::Tensor& input, const Attribution& attribution,
+                               const T& target = T{}) const {
+    const auto& selector = as_target(target);
+    const detail::VariantScores scores(model_, input, attribution.target, selector);
+    const at::Tensor& values = attribution.values;
+    if (!values.defined() || values.dim() < 1 || values.size(0) != input.size(0)) {
+      throw ArgumentError(detail::concat("values of shape ", detail::shape(values),
+                                         " are no attribution of an input of shape ", detail::shape(input)));
+    }
+    const at::Tensor baseline = detail::only_baseline(options_.baseline, input);
+    const at::Tensor begin =
+        scores(1, 0, [&](const detail::Row& row, const at::Tensor& out) { out.copy_(baseline[row.sample]); });
+    const at::Tensor change = scores.clean().sub(begin.select(1, 0));
+    const at::Tensor sum = values.detach().reshape({input.size(0), -1}).to(at::kCPU, at::kDouble).sum(1);
+    const at::Tensor missing = sum.sub(change);
+    return {.absolute = missing, .relative = missing.div(change).abs_().masked_fill_(missing.eq(0.0), 0.0)};
+  }
+
+ private:
+  mutable M model_;
+  CompletenessOptions options_;
+};
+
+}  // namespace salience

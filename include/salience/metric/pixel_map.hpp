@@ -1,0 +1,86 @@
+// What a metric looks at: one number a pixel.
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/view/attribution_options.hpp>
+
+namespace salience {
+
+/// How an attribution becomes one number a pixel. The default is the signed sum over the channels, as Quantus
+/// takes it: what speaks against the target comes last. For maps whose sign says nothing (the gradient of a
+/// picture), take `{.activation = Activation::abs}`: the sum of the absolute values.
+struct PixelMapOptions {
+  Activation activation = Activation::none;           ///< of each channel, first
+  ChannelReduction channels = ChannelReduction::sum;  ///< then over the channels
+};
+
+/// The map of pixels of attributions (N, C, H, W): (N, H, W), float64, on the CPU. Values of another number
+/// of dimensions, (N, H, W) or (N, F), have no channels: they keep their shape, and each is a pixel; these
+/// may share the caller's memory. Throws ArgumentError for values that are no batch of maps or not finite.
+inline at::Tensor pixel_map(const at::Tensor& values, const PixelMapOptions& options = {}) {
+  if (!values.defined() || values.dim() < 2 || values.numel() == 0) {
+    throw ArgumentError::out_of_range("the map of a metric", detail::shape(values),
+                                      "a batch of maps (N, C, H, W), (N, H, W) or (N, F)");
+  }
+  at::Tensor map = values.detach().to(at::kCPU, at::kDouble).contiguous();
+  if (!map.isfinite().all().item<bool>()) {
+    throw ArgumentError("the map of a metric holds values that are not finite");
+  }
+  switch (options.activation) {
+    case Activation::none:
+      break;
+    case Activation::abs:
+      map = map.abs();
+      break;
+    case Activation::relu:
+      map = map.clamp_min(0.0);
+      break;
+    case Activation::negative:
+      map = map.neg().clamp_min_(0.0);
+      break;
+  }
+  if (map.dim() != 4) return map;
+  switch (options.channels) {
+    case ChannelReduction::mean:
+      return map.mean(1);
+    case ChannelReduction::max:
+      return map.amax(1);
+    case ChannelReduction::l2:
+      return map.square().sum(1).sqrt_();
+    case ChannelReduction::sum:
+      break;
+  }
+  return map.sum(1);
+}
+
+namespace detail {
+
+/// The map of pixels of an input's attribution, which must cover that input.
+inline at::Tensor pixel_map_of(const at::Tensor& input, const at::Tensor& values,
+                               const PixelMapOptions& options) {
+  at::Tensor map = pixel_map(values, options);
+  const std::int64_t own = map.dim() - 1;
+  if (input.dim() < map.dim() || map.size(0) != input.size(0) ||
+      map.sizes().slice(1) != input.sizes().slice(static_cast<std::size_t>(input.dim() - own))) {
+    throw ArgumentError(concat("a map of shape ", shape(values), " does not cover an input of shape ",
+                               shape(input), ", pixel by pixel"));
+  }
+  return map;
+}
+
+/// Of each pixel how many of its map come before it: 0 for the largest; of equal ones the first in the
+/// order of rows is the first. int64, in the map's shape.
+inline at::Tensor ranks(const at::Tensor& map) {
+  const auto [values, order] =
+      map.reshape({map.size(0), -1}).sort(/*stable=*/true, /*dim=*/1, /*descending=*/true);
+  return order.argsort(std::int64_t{1}).reshape(map.sizes());
+}
+
+}  // namespace detail
+
+}  // namespace salience

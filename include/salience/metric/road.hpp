@@ -1,0 +1,185 @@
+// ROAD: deletion whose gaps are filled from their neighbours, so that they do not show as gaps.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <Eigen/SparseCholesky>
+
+#include <salience/detail/noise.hpp>
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/recorded_pass.hpp>
+#include <salience/metric/pixel_map.hpp>
+#include <salience/metric/variant_scores.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+/// 1 where the chosen class is the one with the largest logit, else 0: the score whose mean over many samples
+/// is the accuracy that the ROAD paper plots.
+struct Predicted {
+  /// (N), of the logits (N, K) and the chosen classes (N).
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
+    return logits.argmax(1).eq(chosen).to(logits.scalar_type());
+  }
+};
+
+/// The options of Road.
+struct RoadOptions {
+  std::vector<double> fractions{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};  ///< removed; each in [0, 1)
+  double noise = 0.01;     ///< standard deviation of what is added to imputed pixels; the paper's choice
+  std::uint64_t seed = 0;  ///< the same seed gives the same noise, bit for bit
+  PixelMapOptions map{};   ///< how values become one number a pixel
+  std::int64_t chunk = 0;  ///< variants evaluated at once, over all samples; 0: chosen by memory
+};
+
+/// All float64 on the CPU.
+struct RoadCurves {
+  at::Tensor fraction;              ///< (F), of the pixels that were removed, as they were rounded
+  at::Tensor most_relevant_first;   ///< (N, F), MoRF: lower is better
+  at::Tensor least_relevant_first;  ///< (N, F), LeRF: higher is better
+  at::Tensor gap;                   ///< (N), mean of LeRF - MoRF over the fractions: higher is better
+};
+
+namespace detail {
+
+/// Fills the pixels of a picture (C, H, W), float64, where `missing` (H, W), bool, holds; both are contiguous
+/// and on the CPU. Each is the weighted mean of those of its eight neighbours that there are, 1/6 for the
+/// direct and 1/12 for the diagonal ones, so that all missing ones together solve one linear system. It has
+/// one solution if at least one pixel is known.
+inline at::Tensor linear_imputation(const at::Tensor& picture, const at::Tensor& missing) {
+  const auto channels = picture.size(0), height = picture.size(1), width = picture.size(2);
+  const bool* gap = missing.data_ptr<bool>();
+  // The number of each missing pixel among them, -1 for the known ones.
+  std::vector<int> unknown(static_cast<std::size_t>(height * width), -1);
+  int count = 0;
+  for (std::size_t i = 0; i < unknown.size(); ++i) {
+    if (gap[i]) unknown[i] = count++;
+  }
+  at::Tensor filled = picture.clone();
+  if (count == 0) return filled;
+  double* values = filled.data_ptr<double>();
+  std::vector<Eigen::Triplet<double>> entries;  // of the matrix's lower half
+  Eigen::MatrixXd known = Eigen::MatrixXd::Zero(count, channels);
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::int64_t x = 0; x < width; ++x) {
+      const int row = unknown[static_cast<std::size_t>(y * width + x)];
+      if (row < 0) continue;
+      double weights = 0.0;
+      for (std::int64_t v = std::max<std::int64_t>(y - 1, 0); v <= std::min(y + 1, height - 1); ++v) {
+        for (std::int64_t u = std::max<std::int64_t>(x - 1, 0); u <= std::min(x + 1, width - 1); ++u) {
+          if (v == y && u == x) continue;
+          const double weight = v == y || u == x ? 1.0 / 6 : 1.0 / 12;
+          weights += weight;
+          const std::int64_t neighbour = v * width + u;
+          const int column = unknown[static_cast<std::size_t>(neighbour)];
+          if (column >= 0 && column < row) entries.emplace_back(row, column, -weight);
+          if (column >= 0) continue;
+          for (std::int64_t c = 0; c < channels; ++c) {
+            known(row, c) += weight * values[c * height * width + neighbour];
+          }
+        }
+      }
+      entries.emplace_back(row, row, weights);
+    }
+  }
+  Eigen::SparseMatrix<double> matrix(count, count);
+  matrix.setFromTriplets(entries.begin(), entries.end());
+  const Eigen::MatrixXd solution = Eigen::SimplicialLDLT<Eigen::SparseMatrix<double>>(matrix).solve(known);
+  for (std::size_t i = 0; i < unknown.size(); ++i) {
+    for (std::int64_t c = 0; unknown[i] >= 0 && c < channels; ++c) {
+      values[c * height * width + static_cast<std::int64_t>(i)] = solution(unknown[i], c);
+    }
+  }
+  return filled;
+}
+
+}  // namespace detail
+
+/// ROAD, Remove and Debias (Rong, Leemann, Borisov, Kasneci, Kasneci: "A Consistent and Efficient Evaluation
+/// Strategy for Attribution Methods", 2022): the score after the most (MoRF) or least (LeRF) relevant share
+/// of the pixels was removed. A removed pixel is not painted over, which would leave an outline that a
+/// network can see, but filled by noisy linear imputation: the weighted mean of its neighbours, \f$ x_i =
+/// \sum_j w_{ij} x_j / \sum_j w_{ij} + \sigma \varepsilon_i \f$, with w 1/6 for direct and 1/12 for diagonal
+/// neighbours, solved for all removed pixels at once.
+///
+///     Road road{model, {.fractions = {0.2, 0.5, 0.8}}};
+///     RoadCurves curves = road(x, attribution);                                           // probabilities
+///     RoadCurves hits = road(x, attribution, TargetSelector{ArgMax{}, Predicted{}});      // as in the paper
+///
+/// The input is (N, C, H, W). In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
+/// depends on the seed and the fraction alone, and is the same for all samples. Class, order and errors are
+/// those of Deletion.
+template <class M>
+class Road {
+ public:
+  /// Throws ArgumentError for an option out of range.
+  explicit Road(M model, RoadOptions options = {}) : model_(std::move(model)), options_(std::move(options)) {
+    detail::require_model<M>();
+    if (options_.fractions.empty()) throw ArgumentError("there are no fractions to remove");
+    for (const double fraction : options_.fractions) {
+      if (!(fraction >= 0.0 && fraction < 1.0)) {
+        throw ArgumentError::out_of_range("a fraction to remove", fraction, "in [0, 1)");
+      }
+    }
+    if (!(options_.noise >= 0.0 && std::isfinite(options_.noise))) {
+      throw ArgumentError::out_of_range("noise", options_.noise, "a number of at least 0");
+    }
+    detail::require_chunk(options_.chunk);
+  }
+
+  /// The curves of a batch: see the class.
+  template <class T = TargetSelector<ArgMax, Probability>>
+  RoadCurves operator()(const at::Tensor& input, const Attribution& attribution,
+                        const T& target = T{}) const {
+    detail::require_input(input);
+    if (input.dim() != 4) {
+      throw ArgumentError::out_of_range("the input of ROAD", detail::shape(input), "pictures (N, C, H, W)");
+    }
+    const at::Tensor rank = detail::ranks(detail::pixel_map_of(input, attribution.values, options_.map));
+    const std::int64_t pixels = rank[0].numel();
+    const auto count = static_cast<std::int64_t>(options_.fractions.size());
+    std::vector<std::int64_t> removed;
+    std::vector<double> shares;
+    for (const double fraction : options_.fractions) {
+      // One pixel at least stays, from which the others are filled.
+      removed.push_back(
+          std::min(std::llround(fraction * static_cast<double>(pixels)), static_cast<long long>(pixels - 1)));
+      shares.push_back(static_cast<double>(removed.back()) / static_cast<double>(pixels));
+    }
+    const at::Tensor clean = input.detach().to(at::kCPU, at::kDouble).contiguous();
+    detail::NormalNoise source(clean[0].numel());
+    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+      const std::int64_t step = row.step % count;
+      const std::int64_t gone = removed[static_cast<std::size_t>(step)];
+      const at::Tensor& own = rank[row.sample];
+      const at::Tensor missing = row.step < count ? own.lt(gone) : own.ge(pixels - gone);
+      const at::Tensor noise = source(options_.seed, static_cast<std::uint64_t>(step)).view(out.sizes());
+      out.copy_(
+          detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
+    };
+    const auto& selector = as_target(target);
+    const at::Tensor scores =
+        detail::VariantScores(model_, input, attribution.target, selector)(2 * count, options_.chunk, point);
+    RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),
+                      .most_relevant_first = scores.slice(1, 0, count),
+                      .least_relevant_first = scores.slice(1, count),
+                      .gap = {}};
+    curves.gap = curves.least_relevant_first.sub(curves.most_relevant_first).mean(1);
+    return curves;
+  }
+
+ private:
+  mutable M model_;
+  RoadOptions options_;
+};
+
+}  // namespace salience

@@ -1,0 +1,116 @@
+// MaxSensitivity: how much an attribution moves when the input hardly does.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <numbers>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/InferenceMode.h>
+
+#include <salience/detail/noise.hpp>
+#include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/recorded_pass.hpp>
+#include <salience/method/streaming.hpp>
+#include <salience/metric/variant_scores.hpp>
+#include <salience/target/target_selector.hpp>
+
+namespace salience {
+
+/// The options of MaxSensitivity.
+struct MaxSensitivityOptions {
+  std::int64_t samples = 10;  ///< perturbed copies of each sample; Captum's choice
+  double radius = 0.02;       ///< of the cube that they are drawn from, in the input's unit; Captum's choice
+  std::uint64_t seed = 0;     ///< the same seed gives the same noise, bit for bit
+  std::int64_t chunk = 0;     ///< copies evaluated at once, over all samples; 0: chosen by memory
+};
+
+/// Both (N) float64, on the CPU.
+struct Sensitivity {
+  at::Tensor maximum;  ///< the paper's figure
+  at::Tensor mean;     ///< over the copies (Bhatt, Weller, Moura 2020)
+};
+
+/// Max-sensitivity (Yeh et al. 2019, as Infidelity) of any attribution method \f$ \Phi \f$: \f$
+/// \max_{\|\delta\|_\infty \le r} \|\Phi(x + \delta) - \Phi(x)\|_2 / \|\Phi(x)\|_2 \f$, over as many uniform
+/// draws of \f$ \delta \f$ as `samples`.
+///
+///     MaxSensitivity sensitivity{GradientAttributor{model}, {.radius = 0.02}};
+///     Sensitivity figures = sensitivity(x);
+///
+/// At least 0; lower is better, though a map that ignores its input reaches 0: look at the faithfulness too.
+/// The class is chosen once, on the clean input. All samples of a batch get the same noise. Where \f$ \Phi(x)
+/// \f$ is zero the change is not divided, as in Captum. Throws ArgumentError for an option out of range, and
+/// what the method throws.
+template <class A>
+class MaxSensitivity {
+ public:
+  /// Throws ArgumentError for an option out of range.
+  explicit MaxSensitivity(A attributor, MaxSensitivityOptions options = {})
+      : attributor_(std::move(attributor)), options_(options) {
+    static_assert(Attributor<A>,
+                  "Salience: MaxSensitivity looks at an attributor, callable with an input and any target "
+                  "(const auto&) to give an Attribution");
+    if (options_.samples < 1) throw ArgumentError::out_of_range("samples", options_.samples, "at least 1");
+    if (!(options_.radius > 0.0 && std::isfinite(options_.radius))) {
+      throw ArgumentError::out_of_range("radius", options_.radius, "a number above 0");
+    }
+    detail::require_chunk(options_.chunk);
+  }
+
+  /// The sensitivity of the map of each sample, for the class chosen on the clean input.
+  template <class T = TargetSelector<>>
+  Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
+    detail::require_input(input);
+    const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
+    const auto& selector = as_target(target);
+    const at::Tensor clean = input.detach();
+    const Attribution original = attributor_(input, selector);
+    const at::Tensor values = detail::widened(original.values);
+    const auto batch = clean.size(0);
+
+    std::vector<detail::Row> rows;
+    for (std::int64_t k = 0; k < options_.samples; ++k) {
+      for (std::int64_t n = 0; n < batch; ++n) rows.push_back({.sample = n, .step = k});
+    }
+    detail::NormalNoise source(clean[0].numel());
+    at::Tensor change;  // of one draw, shared by the batch
+    std::int64_t drawn = -1;
+    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+      if (row.step != std::exchange(drawn, row.step)) {
+        // A normal value's distribution function is uniform: erf(z / sqrt(2)) is so in (-1, 1).
+        change = source(options_.seed, static_cast<std::uint64_t>(row.step))
+                     .mul(std::numbers::sqrt2 / 2.0)
+                     .erf_()
+                     .mul_(options_.radius)
+                     .view(clean[0].sizes())
+                     .to(clean.device(), clean.scalar_type());
+      }
+      out.copy_(clean[row.sample]).add_(change);
+    };
+    at::Tensor moved = detail::empty({batch, options_.samples}, at::kDouble);
+    const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
+      moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
+      return true;
+    };
+    detail::Stream stream(clean[0], options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(clean));
+    stream(rows, point, detail::evaluation(attributor_, selector, original.target), take);
+
+    at::Tensor sizes = detail::empty({batch, 1}, at::kDouble);
+    for (std::int64_t n = 0; n < batch; ++n) sizes[n].copy_(norm(values[n]));
+    moved.div_(sizes.masked_fill(sizes.eq(0.0), 1.0));
+    return {.maximum = moved.amax(1), .mean = moved.mean(1)};
+  }
+
+ private:
+  static at::Tensor norm(const at::Tensor& values) { return values.to(at::kDouble).norm(); }
+
+  A attributor_;
+  MaxSensitivityOptions options_;
+};
+
+}  // namespace salience

@@ -1,0 +1,120 @@
+#include <salience/metric/script_randomized_module.hpp>
+
+#include <salience/method/gradient_attributor.hpp>
+#include <salience/metric/randomization.hpp>
+#include <salience/model/script_model.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "../support.hpp"
+#include "module_state.hpp"
+
+using namespace salience;
+using support::contains;
+using support::message;
+using support::normal;
+using support::same;
+using support::state;
+
+namespace {
+
+const std::string scenes = std::string(SALIENCE_EXAMPLE_DATA_DIR) + "/scenes.pt";
+
+/// Two layers "first" and "second", and a parameter of the module's own.
+torch::jit::Module network() {
+  torch::jit::Module first("Layer"), second("Layer"), module("Net");
+  int salt = 1;
+  for (torch::jit::Module* layer : {&first, &second}) {
+    layer->register_parameter("weight", normal({100, 100}, at::kFloat, salt++).mul(0.1).add(0.5), false);
+    layer->register_parameter("bias", normal({100}, at::kFloat, salt++), false);
+    layer->register_buffer("seen", torch::ones({3}));
+    layer->define("def forward(self, x):\n  return x.matmul(self.weight) + self.bias\n");
+  }
+  module.register_module("first", first);
+  module.register_module("second", second);
+  module.register_parameter("scale", torch::full({100}, 2.0), false);
+  module.define(
+      "def forward(self, x):\n  return self.second.forward(self.first.forward(x).relu()) * self.scale\n");
+  return module;
+}
+
+at::Tensor parameter(const torch::jit::Module& module, const std::string& name) {
+  for (const auto& each : module.named_parameters()) {
+    if (each.name == name) return each.value;
+  }
+  return {};
+}
+
+/// Which parameters of two modules differ.
+std::vector<std::string> changed(const torch::jit::Module& a, const torch::jit::Module& b) {
+  std::vector<std::string> names;
+  for (const auto& each : a.named_parameters()) {
+    if (!same(each.value, parameter(b, each.name))) names.push_back(each.name);
+  }
+  return names;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("cascading: the layers from the top down; independent: one at a time; the module stays as it was") {
+  const torch::jit::Module module = network();
+  const std::string before = state(module);
+  const RandomizedModule cascading(module);
+  CHECK(cascading.layers() == Names{"second", "first", ""});
+  CHECK(changed(module, cascading(0)) == Names{"second.weight", "second.bias"});
+  CHECK(changed(module, cascading(1)).size() == 4);
+  CHECK(same(parameter(cascading(0), "second.weight"), parameter(cascading(1), "second.weight")));
+  const RandomizedModule independent(module, {.order = RandomizationOrder::independent});
+  CHECK(changed(module, independent(0)) == Names{"second.weight", "second.bias"});
+  CHECK(changed(module, independent(1)) == Names{"first.weight", "first.bias"});
+  CHECK(changed(module, independent(2)).empty());  // a single value everywhere
+  CHECK(same(parameter(independent(1), "first.weight"), parameter(cascading(1), "first.weight")));
+  CHECK(state(module) == before);
+}
+
+TEST_CASE("random parameters keep the mean and the deviation, and nothing else; the seed decides") {
+  const torch::jit::Module module = network();
+  const at::Tensor was = parameter(module, "second.weight");
+  const auto drawn = [&](std::uint64_t seed) {
+    return parameter(RandomizedModule(module, {.seed = seed})(0), "second.weight");
+  };
+  const at::Tensor is = drawn(3);
+  CHECK(is.mean().item<double>() == doctest::Approx(was.mean().item<double>()).epsilon(0.02));
+  CHECK(is.std().item<double>() == doctest::Approx(was.std().item<double>()).epsilon(0.05));
+  const at::Tensor product = is.sub(is.mean()).mul(was.sub(was.mean())).mean();
+  CHECK(std::abs(product.item<double>()) < 0.01 * 5 / 100);  // five deviations of that mean
+  CHECK(same(drawn(3), is));
+  CHECK_FALSE(same(drawn(4), is));
+}
+
+TEST_CASE(
+    "on the shipped network: the gradient depends on what was learnt, the edges of the picture do not") {
+  const torch::jit::Module module = torch::jit::load(scenes);
+  const RandomizedModule random(module);
+  const at::Tensor x = normal({1, 3, 96, 96}, at::kFloat);
+  const auto levels = std::ssize(random.layers());
+  CHECK(levels > 3);
+  const RandomizationSimilarity alike = RandomizationCheck(
+      GradientAttributor(ScriptModel(module)),
+      [&](std::int64_t level) { return GradientAttributor(ScriptModel(random(level))); })(x, levels);
+  CHECK(alike.spearman.sizes() == at::IntArrayRef({1, levels}));
+  CHECK(alike.spearman[0][levels - 1].abs().item<double>() < 0.1);
+  CHECK(alike.ssim[0][levels - 1].abs().item<double>() < 0.1);
+}
+
+TEST_CASE("a module without parameters, and a level that is not there, are refused") {
+  torch::jit::Module empty("Empty");
+  empty.define("def forward(self, x):\n  return x\n");
+  CHECK(contains(message<ModelError>([&] { RandomizedModule{empty}; }), "no parameters to randomise"));
+  const RandomizedModule random(network());
+  for (const std::int64_t level : {-1, 3}) {
+    CHECK(contains(message<ArgumentError>([&] { random(level); }), "level must be from 0 to 2"));
+  }
+}
