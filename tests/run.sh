@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # From nothing to tested: installs what is missing, builds against both ends of the LibTorch versions that we
-# support, and runs every test in one ctest whose closing lines end the output.
+# support, the C++ tests once more with sanitizers, and runs every test in one ctest whose closing lines end the output.
 #
 #   bash tests/run.sh [--quick] [CTEST ARGUMENTS...]      for example: bash tests/run.sh --quick -R picture
 #
-# --quick leaves out Debian's LibTorch 1.13.
+# --quick leaves out Debian's LibTorch 1.13, and the sanitizers.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
 
@@ -22,10 +22,10 @@ build() {
   mapfile -t options < <(torch_options "$2")
   shift 2
   TREES+=("$name")
-  stage "Configuring for LibTorch $name" configure "$tree" -DCMAKE_BUILD_TYPE=Release \
+  stage "Configuring the tree $name" configure "$tree" -DCMAKE_BUILD_TYPE=Release \
     -DSALIENCE_BUILD_EXAMPLES=ON -DSALIENCE_BUILD_TESTS=ON "-DSALIENCE_TEST_PREFIX=$name." \
     "${options[@]}" "$@" || return 0
-  stage "Building for LibTorch $name" cmake --build "$tree" -- -k 0 || true
+  stage "Building the tree $name" cmake --build "$tree" -- -k 0 || true
 }
 
 # One ctest over all trees, and over the building of each.
@@ -39,6 +39,9 @@ write_ctest_file() {
     say "  subdirs([=[$tree]=])"
     say "endif()"
   done
+  [[ $quick ]] && return
+  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 45)"
+  say "set_tests_properties(fuzz PROPERTIES PROCESSORS 2 TIMEOUT 1800)"
 }
 
 begin tests
@@ -56,6 +59,11 @@ if [[ ! $quick && $TORCH_DIR != "$(debian_torch_dir)" ]]; then
     "-DSALIENCE_PYTHON=$PEERS" "-DSALIENCE_PARITY_TESTS=test_guided"
 fi
 build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
+if [[ ! $quick ]]; then
+  # clang without optimisation: g++ takes twice as long to compile sanitized files.
+  build asan "$TORCH_DIR" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
+    -DSALIENCE_BUILD_EXAMPLES=OFF -DSALIENCE_TEST_SANITIZED=ON
+fi
 
 mkdir -p "$SALIENCE_BUILD/tests"
 write_ctest_file >"$SALIENCE_BUILD/tests/CTestTestfile.cmake"

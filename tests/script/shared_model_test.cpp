@@ -106,7 +106,7 @@ TEST_CASE(
   at::set_num_threads(1);
   std::vector<at::Tensor> expected;
   for (const Method& method : methods) expected.push_back(method(x).values);
-  for (const std::size_t count : {2, 8}) {
+  for (const std::size_t count : {2U, 8U}) {
     std::atomic<int> right = 0;
     {
       std::vector<std::jthread> threads;

@@ -93,7 +93,7 @@ inline void widen(torch::jit::Graph& graph, torch::jit::Node* convolution) {
   const auto cast = [&graph](torch::jit::Value* value, at::ScalarType dtype) {
     return graph.insert(c10::aten::to, {value, static_cast<std::int64_t>(dtype), false, false});
   };
-  for (const std::size_t i : {0, 1, 2}) {
+  for (const std::size_t i : {0U, 1U, 2U}) {
     torch::jit::Value* operand = convolution->input(i);
     const auto known = torch::jit::toIValue(operand);
     if (known && known->isNone()) continue;  // no bias
