@@ -1,7 +1,6 @@
 // The main job: a TorchScript classifier and a picture in, predictions and attribution pictures out.
 
 #include <ATen/Parallel.h>
-#include <malloc.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/salience.hpp>
 
@@ -11,34 +10,23 @@
 #include <filesystem>
 #include <iomanip>
 #include <iostream>
-#include <new>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "../on_warning.hpp"
+#include "../common/methods.hpp"
+#include "../common/network.hpp"
+#include "../common/program.hpp"
+#include "../common/views.hpp"
 #include "../progress_line.hpp"
-#include "methods.hpp"
 #include "options.hpp"
 #include "report.hpp"
-#include "views.hpp"
 
 namespace sal = salience;
 namespace fs = std::filesystem;
 
 namespace {
-
-at::ScalarType dtype(const std::string& name) {
-  if (name == "float64") return at::kDouble;
-  return name == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
-
-at::Device device(const std::string& name) {
-  const bool available = name != "cpu" && at::hasCUDA();
-  if (name == "cuda" && !available) throw sal::ModelError("this machine or this LibTorch has no CUDA device");
-  return available ? at::Device(at::kCUDA) : at::Device(at::kCPU);
-}
 
 /// The class that --target names, checked against nothing yet: the selector checks it against the model's
 /// output.
@@ -78,23 +66,10 @@ void write_tensor(const fs::path& path, const at::Tensor& tensor) {
   sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
 }
 
-std::string label_of(std::int64_t index, const sal::Labels& labels) {
-  return index < static_cast<std::int64_t>(labels.size()) ? labels[static_cast<std::size_t>(index)]
-                                                          : std::to_string(index);
-}
-
 /// A name for a person to read.
 std::string spaced(std::string name) {
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
-}
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error || !fs::is_directory(folder)) {
-    throw sal::FileError::at(folder.string(), "cannot be made a folder: " + error.message());
-  }
 }
 
 /// Writes the method's tensor and pictures into the folder. Gives its row of the sheet, which begins with
@@ -152,16 +127,6 @@ nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels
   return summary;
 }
 
-/// Black is black as a picture; zero is what the network takes as zero, the mean colour.
-sal::Baseline baseline(const Options& options, const auto& preprocess) {
-  if (options.baseline == "zero") return sal::Baseline::zero();
-  if (options.baseline == "blur") return sal::Baseline::blurred();
-  const sal::Image picture = options.baseline == "black" ? sal::Image(options.height, options.width,
-                                                                      static_cast<int>(options.mean.size()))
-                                                         : sal::load_image(options.baseline);
-  return sal::Baseline::tensor(preprocess(picture));
-}
-
 /// A line each: name, type, shape of the output.
 void list_layers(const sal::ScriptModel& model, const at::Tensor& input) {
   const std::vector<sal::Layer> layers = model.layers(input);
@@ -185,14 +150,10 @@ void run(const Options& options) {
   const auto channels = static_cast<int>(options.mean.size());
   const sal::Image image = options.list_layers ? sal::Image(options.height, options.width, channels)
                                                : sal::load_image(options.image);
-  const at::Device where = device(options.device);
-  const auto model = sal::ScriptModel::load(
-      options.model, {.device = where,
-                      .dtype = dtype(options.dtype),
-                      .prepare = options.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none});
-  const sal::Preprocessor preprocess(sal::Resize{options.height, options.width}, sal::ToTensor{channels},
-                                     sal::Normalize{options.mean, options.std});
-  const at::Tensor input = preprocess(image).to(where, dtype(options.dtype));
+  const at::Device where = device(options);
+  const auto model = sal::ScriptModel::load(options.model, model_options(options));
+  const Preprocess preprocess = preprocessor(options);
+  const at::Tensor input = preprocess(image).to(where, dtype(options));
   if (options.list_layers) return list_layers(model, input);
   const sal::Image seen = preprocess.picture(input);
 
@@ -249,24 +210,7 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Keep the large blocks that each pass asks for again: docs/how-to/speed.md.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  const OnWarning warnings([](const std::string& message) {
-    std::cerr << "warning: " << message.substr(0, message.find('\n')) << '\n';
-  });
   Options options;
-  if (const int status = parse(argc, argv, options); status >= 0) return status;
-  try {
-    run(options);
-  } catch (const std::bad_alloc&) {
-    std::cerr << "attribute: not enough memory for an input of " << options.height << 'x' << options.width
-              << '\n';
-    return 1;
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    std::cerr << "attribute: " << text.substr(0, text.find('\n')) << '\n';
-    return 1;
-  }
-  return 0;
+  return run_program(
+      "attribute", options, [&] { return parse(argc, argv, options); }, [&] { run(options); });
 }

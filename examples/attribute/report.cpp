@@ -3,40 +3,21 @@
 #include <ATen/Parallel.h>
 #include <torch/version.h>
 #include <salience/picture/colormap.hpp>
-#include <salience/picture/image_io.hpp>
 #include <salience/version.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <span>
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "../common/page.hpp"
+#include "../common/views.hpp"
 #include "report_template.hpp"
-#include "views.hpp"
 
 namespace sal = salience;
 
 namespace {
-
-std::string base64(std::span<const std::uint8_t> bytes) {
-  constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) group = group << 8 | (k < count ? bytes[i + k] : 0U);
-    for (std::size_t k = 0; k < 4; ++k) text += k <= count ? digits[group >> (18 - 6 * k) & 63] : '=';
-  }
-  return text;
-}
-
-std::string data_uri(const sal::Image& picture) {
-  return "data:image/png;base64," + base64(sal::encode_image(picture, ".png"));
-}
 
 /// The processor's heatmap as positions in a map of 256 colours: what Colormap and AttributionProcessor do
 /// before they look a colour up, with the same rounding.
@@ -119,10 +100,5 @@ std::string report_page(const Options& options, const std::string& device, const
       {"target_label", summary.at("target_label")},
       {"colormaps", colormaps()},
       {"methods", std::move(methods)}};
-  std::string page(report_template);
-  const std::string_view place = "{{data}}";
-  std::string text = data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  // In JSON a < stands only in strings. Without it nothing in them can end the page's script.
-  for (std::size_t i = 0; (i = text.find('<', i)) != std::string::npos;) text.replace(i, 1, "\\u003c");
-  return page.replace(page.find(place), place.size(), text);
+  return page(report_template, data);
 }

@@ -21,24 +21,24 @@ Method with_target(A attributor) {
 
 }  // namespace
 
-std::map<std::string, Method> methods(const sal::ScriptModel& model, const Options& options,
+std::map<std::string, Method> methods(const sal::ScriptModel& model, const Settings& settings,
                                       const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
   const sal::GradientAttributor vanilla(model);
   const auto smooth = [&](sal::SmoothGradType type) {
-    return with_target(sal::SmoothGrad(vanilla, {.samples = options.samples,
-                                                 .noise_level = options.noise,
+    return with_target(sal::SmoothGrad(vanilla, {.samples = settings.samples,
+                                                 .noise_level = settings.noise,
                                                  .type = type,
-                                                 .seed = options.seed,
-                                                 .tolerance = options.tolerance,
-                                                 .chunk = options.chunk,
+                                                 .seed = settings.seed,
+                                                 .tolerance = settings.tolerance,
+                                                 .chunk = settings.chunk,
                                                  .progress = progress}));
   };
   const sal::IntegratedGradientsOptions steps{
-      .steps = options.steps, .baseline = baseline, .chunk = options.chunk, .progress = progress};
+      .steps = settings.steps, .baseline = baseline, .chunk = settings.chunk, .progress = progress};
   sal::IntegratedGradientsOptions refined = steps, idgi = steps;
-  refined.tolerance = options.tolerance;
+  refined.tolerance = settings.tolerance;
   idgi.idgi = true;
-  const sal::CamOptions cam{.layer = options.layers.empty() ? sal::LayerNames() : options.layers};
+  const sal::CamOptions cam{.layer = settings.layers.empty() ? sal::LayerNames() : settings.layers};
   return {
       {"vanilla", with_target(vanilla)},
       {"input_x_gradient", with_target(sal::InputXGradient(model))},

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "options.hpp"
+#include "settings.hpp"
 
 namespace salience {
 class ScriptModel;
@@ -20,6 +20,6 @@ class ScriptModel;
 using Method = std::function<salience::Attribution(const at::Tensor&, const std::optional<std::int64_t>&)>;
 
 /// Every name of method_names().
-std::map<std::string, Method> methods(const salience::ScriptModel& model, const Options& options,
+std::map<std::string, Method> methods(const salience::ScriptModel& model, const Settings& settings,
                                       const salience::Baseline& baseline,
                                       const salience::ProgressCallback& progress);

@@ -1,0 +1,33 @@
+// From the settings of the command line to the library's objects.
+#pragma once
+
+#include <salience/input/preprocessor.hpp>
+#include <salience/method/baseline.hpp>
+#include <salience/model/script_model.hpp>
+#include <salience/target/prediction.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "settings.hpp"
+
+at::ScalarType dtype(const Settings& settings);
+
+/// Throws ModelError if there is no such device.
+at::Device device(const Settings& settings);
+
+salience::ScriptModelOptions model_options(const Settings& settings);
+
+using Preprocess = salience::Preprocessor<salience::Resize, salience::ToTensor, salience::Normalize>;
+
+Preprocess preprocessor(const Settings& settings);
+
+/// Black is black as a picture; zero is what the network takes as zero, the mean colour.
+salience::Baseline baseline(const Settings& settings, const Preprocess& preprocess);
+
+/// The class's label, or its index where there is none.
+std::string label_of(std::int64_t index, const salience::Labels& labels);
+
+/// Makes the folder if it is missing. Throws FileError if that fails.
+void make_folder(const std::filesystem::path& folder);

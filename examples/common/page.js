@@ -1,0 +1,13 @@
+/** An element. Text is set as text, so whatever a file or a label is called stays what it is. */
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// JSON has no infinities and no NaN: they are null.
+function number(x, digits = 4) {
+  if (x === null) return "undefined";
+  const plain = x === 0 || (Math.abs(x) >= 1e-3 && Math.abs(x) < 1e6);
+  return plain ? String(+x.toPrecision(digits)) : x.toExponential(2);
+}

@@ -1,0 +1,87 @@
+#include "settings.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <iostream>
+
+namespace {
+
+/// "224x320" is height 224, width 320.
+bool parse_size(const std::string& text, Settings& settings) {
+  const char* end = text.data() + text.size();
+  const auto height = std::from_chars(text.data(), end, settings.height);
+  if (height.ec != std::errc{} || height.ptr == end || *height.ptr != 'x') return false;
+  const auto width = std::from_chars(height.ptr + 1, end, settings.width);
+  return width.ec == std::errc{} && width.ptr == end && settings.height > 0 && settings.width > 0;
+}
+
+}  // namespace
+
+void add_layer_option(CLI::App& app, Settings& settings) {
+  app.add_option("--layer", settings.layers,
+                 "layer of the cam methods, by its name in Python; several give the mean of their maps; "
+                 "default: the last "
+                 "convolution");
+}
+
+void add_settings(CLI::App& app, Settings& settings) {
+  app.add_option("--size", settings.size, "input size HEIGHTxWIDTH")
+      ->check([&settings](const std::string& text) {
+        return parse_size(text, settings)
+                   ? ""
+                   : "a size is HEIGHTxWIDTH, for instance 224x224, not '" + text + "'";
+      });
+  app.add_option("--mean", settings.mean, "mean of each channel (one value: the model takes gray)")
+      ->delimiter(',');
+  app.add_option("--std", settings.std, "standard deviation of each channel")->delimiter(',');
+  app.add_option("--dtype", settings.dtype, "type to compute in")
+      ->check(CLI::IsMember({"float32", "float64", "bfloat16"}));
+  app.add_option("--prepare", settings.prepare, "fast: fold BatchNorm, channels-last; same up to rounding")
+      ->check(CLI::IsMember({"none", "fast"}));
+  app.add_option("--device", settings.device, "where to compute")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--threads", settings.threads, "threads of LibTorch; 0: its own choice")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--samples", settings.samples, "noisy copies of the smooth_grad methods, at most")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--noise", settings.noise, "their noise, as a fraction of the input's range")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--steps", settings.steps,
+                 "gradients along the path of integrated_gradients, guided_ig, blur_ig, idgi")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--baseline", settings.baseline,
+                 "where that path begins: black, zero (the mean colour), blur, or a picture's file");
+  app.add_option(
+         "--tolerance", settings.tolerance,
+         "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take as many "
+         "as "
+         "this relative completeness and five times it as the map's error need, and the smooth_grad methods "
+         "stop early at this relative standard error")
+      ->check(CLI::Range(0.0, 1e6));
+  app.add_option("--chunk", settings.chunk, "evaluations at once; 0: chosen by memory")
+      ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--seed", settings.seed, "seed of whatever is random in the model or a method");
+}
+
+int parse(CLI::App& app, int argc, char** argv, const Settings& settings,
+          const std::function<void()>& check) {
+  try {
+    app.parse(argc, argv);
+    check();
+    if (settings.mean.size() != settings.std.size() ||
+        (settings.mean.size() != 1 && settings.mean.size() != 3)) {
+      throw CLI::ValidationError("--mean and --std", "need one value each, or three each");
+    }
+    for (const float value : settings.std) {
+      if (!(value > 0.0F)) throw CLI::ValidationError("--std", "must be above 0");
+    }
+  } catch (const CLI::RequiredError& error) {
+    // A mistyped name is why the right one is missing.
+    for (const std::string& unknown : app.remaining()) std::cerr << "unknown argument: " << unknown << '\n';
+    app.exit(error);
+    return 2;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return -1;
+}

@@ -1,0 +1,66 @@
+// What the programs that run attribution methods have in common on the command line.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+/// The attribution methods' names.
+inline std::vector<std::string> method_names() {
+  return {"vanilla",
+          "input_x_gradient",
+          "smooth_grad",
+          "smooth_grad_sq",
+          "var_grad",
+          "guided_backprop",
+          "integrated_gradients",
+          "guided_ig",
+          "blur_ig",
+          "idgi",
+          "deconvnet",
+          "grad_cam",
+          "grad_cam_pp",
+          "hires_cam",
+          "xgrad_cam",
+          "layer_cam",
+          "eigen_cam",
+          "guided_grad_cam"};
+}
+
+/// The network, how it wants its pictures, and what the methods can be told.
+struct Settings {
+  std::string model;
+  std::string labels;
+  std::vector<std::string> layers;
+  std::string size = "224x224";  ///< as it was given: height and width
+  int height = 224;
+  int width = 224;
+  std::vector<float> mean{0.485F, 0.456F, 0.406F};
+  std::vector<float> std{0.229F, 0.224F, 0.225F};
+  std::string dtype = "float32";
+  std::string prepare = "none";
+  std::string device = "auto";
+  int threads = 0;
+  std::uint64_t seed = 0;
+  std::int64_t samples = 50;
+  double noise = 0.15;
+  std::int64_t steps = 50;
+  std::string baseline = "black";
+  double tolerance = 0.0;
+  std::int64_t chunk = 0;
+};
+
+/// Adds the option --layer.
+void add_layer_option(CLI::App& app, Settings& settings);
+
+/// Adds the options from --size to --seed.
+void add_settings(CLI::App& app, Settings& settings);
+
+/// Parses, and checks the settings and then what `check` throws for. Gives the program's exit status if it
+/// should end here: 0 after --help, 2 for wrong usage; else -1.
+int parse(CLI::App& app, int argc, char** argv, const Settings& settings, const std::function<void()>& check);

@@ -1,0 +1,14 @@
+// The page that evaluate writes: evaluation.html with the results of one run in it.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "options.hpp"
+#include "records.hpp"
+
+/// The whole page, which needs no other file. `results` is what summary() gave, `skipped` how many pictures
+/// could not be read.
+std::string evaluation_page(const Options& options, const nlohmann::json& results,
+                            const std::vector<Record>& records, long skipped);

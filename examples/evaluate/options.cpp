@@ -1,0 +1,75 @@
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <set>
+
+#include "metrics.hpp"
+
+namespace {
+
+void drop_repeated(std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  std::erase_if(names, [&seen](const std::string& name) { return !seen.insert(name).second; });
+}
+
+}  // namespace
+
+int parse(int argc, char** argv, Options& options) {
+  CLI::App app{
+      "Compares attribution methods on a TorchScript image classifier by figures over many pictures."};
+  std::string footer =
+      "Example:\n"
+      "  evaluate --model vgg16.pt --images photos --methods vanilla,grad_cam --metrics deletion,road \\\n"
+      "    --output out\n"
+      "\n"
+      "Explained is the class that the model predicts. Writes into --output metrics.csv\n"
+      "(image,method,metric,value) and index.html. images/ and settings.json there let a run that was "
+      "stopped\n"
+      "go on: the same command computes what is missing.\n"
+      "Exit status: 0 done; 1 something is wrong with a file or the model; 2 wrong usage.\n"
+      "\n"
+      "Metrics:\n";
+  for (const MetricName& metric : metric_names()) {
+    footer += "  " + metric.name + std::string(16 - metric.name.size(), ' ') + metric.meaning + "\n";
+  }
+  app.footer(footer);
+  app.option_defaults()->always_capture_default();
+
+  std::vector<std::string> metrics;
+  for (const MetricName& metric : metric_names()) metrics.push_back(metric.name);
+  app.add_option("--model", options.model, "TorchScript file (.pt)")->required();
+  app.add_option("--images", options.images, "folder of pictures: .png, .jpg, .jpeg, .bmp, .gif, .tga")
+      ->required();
+  app.add_option("--masks", options.masks,
+                 "folder of masks, each with its picture's file name (or that with .png): 0 is outside, all "
+                 "else inside");
+  app.add_option("--labels", options.labels, "text file, one class name a line");
+  app.add_option("--methods", options.methods, "attribution methods, as of the program attribute")
+      ->required()
+      ->delimiter(',')
+      ->check(CLI::IsMember(method_names()));
+  app.add_option("--metrics", options.metrics, "what to measure, see below")
+      ->required()
+      ->delimiter(',')
+      ->check(CLI::IsMember(metrics));
+  app.add_option("--output", options.output, "folder for the results, made if missing")->required();
+  app.add_option(
+         "--sign", options.sign,
+         "whether metrics of pixels look at the signed sum of a pixel's values or at the sum of their "
+         "sizes; auto: at sizes for gradients, whose sign says nothing")
+      ->check(CLI::IsMember({"auto", "signed", "absolute"}));
+  add_layer_option(app, options);
+  add_settings(app, options);
+  const int status = parse(app, argc, argv, options, [&options] {
+    for (const MetricName& metric : metric_names()) {
+      const bool asked = std::ranges::find(options.metrics, metric.name) != options.metrics.end();
+      if (asked && metric.needs_mask && options.masks.empty()) {
+        throw CLI::ValidationError("--metrics", metric.name + " needs --masks");
+      }
+    }
+  });
+  drop_repeated(options.methods);
+  drop_repeated(options.metrics);
+  return status;
+}

@@ -1,0 +1,20 @@
+// The command line of the program `evaluate`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../common/settings.hpp"
+
+struct Options : Settings {
+  std::string images;
+  std::string masks;
+  std::string output;
+  std::vector<std::string> methods;
+  std::vector<std::string> metrics;
+  std::string sign = "auto";
+};
+
+/// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
+/// else -1.
+int parse(int argc, char** argv, Options& options);
