@@ -4,7 +4,7 @@
 #
 #   bash tests/run.sh [--quick] [CTEST ARGUMENTS...]      for example: bash tests/run.sh --quick -R picture
 #
-# --quick leaves out Debian's LibTorch 1.13, and the sanitizers.
+# --quick leaves out Debian's LibTorch 1.13, the sanitizers and fuzzing.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
 

@@ -64,15 +64,14 @@ at::Tensor load_mask(const Options& options, const std::string& image) {
   fs::path file = fs::path(options.masks) / image;
   if (!fs::exists(file)) file.replace_extension(".png");
   if (options.masks.empty() || !fs::exists(file)) return {};
-  const sal::Image mask = sal::load_image(file);
+  const sal::Image mask = sal::to_rgb(sal::load_image(file));  // which drops alpha
   at::Tensor inside = at::zeros({options.height, options.width}, at::kBool);
   bool* next = inside.data_ptr<bool>();
   for (int y = 0; y < options.height; ++y) {
     for (int x = 0; x < options.width; ++x) {
       const int v = (2 * y + 1) * mask.height() / (2 * options.height);
       const int u = (2 * x + 1) * mask.width() / (2 * options.width);
-      for (int c = 0; c < mask.channels(); ++c) *next = *next || mask(v, u, c) != 0;
-      ++next;
+      *next++ = mask(v, u, 0) != 0 || mask(v, u, 1) != 0 || mask(v, u, 2) != 0;
     }
   }
   return inside;
@@ -134,16 +133,19 @@ class Evaluation {
                     .method = name,
                     .explain = method,
                     .randomized = randomized_.empty() ? nullptr : &randomized_.at(name)};
+      const bool finite = sal::count_non_finite(attribution.values) == 0;
       for (const std::string& metric : options_.metrics) {
         if (own["metrics"].contains(metric)) continue;
-        const Measured measured = metrics_.at(metric)(of);
+        const Measured measured = finite ? metrics_.at(metric)(of) : Measured{.value = NAN};
         own["metrics"][metric] = std::isfinite(measured.value) ? Record(measured.value) : Record();
         for (const auto& [curve, points] : measured.curves) {
           own["curves"][curve] = {{"fraction", points.fraction}, {"score", points.score}};
         }
       }
       if (record.contains("example")) {
-        const sal::AttributionProcessor overlay{overlay_options(attribution)};
+        sal::AttributionProcessorOptions view = overlay_options(attribution);
+        view.non_finite = sal::NonFinite::zero;
+        const sal::AttributionProcessor overlay{view};
         record["example"]["maps"][name] = data_uri(overlay(attribution.values, seen));
       }
     }
@@ -213,6 +215,7 @@ void run(const Options& options) {
   if (!options.masks.empty() && !fs::is_directory(options.masks)) {
     throw sal::FileError::at(options.masks, "is no folder");
   }
+  const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   Evaluation evaluation(options);
   const fs::path folder = options.output;
   const Records kept(folder, options);
@@ -247,7 +250,8 @@ void run(const Options& options) {
   if (records.empty()) throw sal::FileError::at(options.images, "none of its pictures can be read");
   const nlohmann::json results = summary(records, options);
   sal::write_file_atomically(folder / "metrics.csv", csv(records, options));
-  sal::write_file_atomically(folder / "index.html", evaluation_page(options, results, records, skipped));
+  sal::write_file_atomically(folder / "index.html",
+                             evaluation_page(options, labels, results, records, skipped));
   print(results, skipped);
 }
 

@@ -12,9 +12,8 @@
 
 namespace sal = salience;
 
-std::string evaluation_page(const Options& options, const nlohmann::json& results,
+std::string evaluation_page(const Options& options, const sal::Labels& labels, const nlohmann::json& results,
                             const std::vector<Record>& records, long skipped) {
-  const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   nlohmann::json data = results;
   data["skipped"] = skipped;
   data["model"] = std::filesystem::path(options.model).filename().string();

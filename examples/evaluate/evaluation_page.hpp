@@ -1,6 +1,8 @@
 // The page that evaluate writes: evaluation.html with the results of one run in it.
 #pragma once
 
+#include <salience/target/prediction.hpp>
+
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -10,5 +12,5 @@
 
 /// The whole page, which needs no other file. `results` is what summary() gave, `skipped` how many pictures
 /// could not be read.
-std::string evaluation_page(const Options& options, const nlohmann::json& results,
-                            const std::vector<Record>& records, long skipped);
+std::string evaluation_page(const Options& options, const salience::Labels& labels,
+                            const nlohmann::json& results, const std::vector<Record>& records, long skipped);

@@ -208,8 +208,10 @@ TEST_CASE("baselines: zero, a constant, a tensor, a blurred input, a function, s
   CHECK(message_of(normal({4})) == "a baseline of shape (4) does not fit an input of shape (5, 6)");
   CHECK(contains(message_of({}), "the baseline is an undefined tensor"));
   CHECK(contains(message<ArgumentError>([] { Baseline::blurred(0.0); }), "got 0"));
-  CHECK(
-      contains(message<ArgumentError>([] { Baseline::blurred(1.0)(normal({3})); }), "(..., H, W), got (3)"));
+  CHECK(contains(message<ArgumentError>([] {
+                   Baseline::blurred(1.0)(normal({3, 5}));
+                 }),
+                 "a batch of pictures, (N, C, H, W), got (3, 5)"));
   CHECK(contains(message<ArgumentError>([] { Baseline::mean_of({}); }), "no baselines"));
 }
 

@@ -32,6 +32,11 @@ TEST_CASE("what the map shows, in proportion to its maximum, is what the model i
   CHECK(distance(change.drop, tensor({0.5, 0.0}, {2})) < 1e-15);
   CHECK_FALSE(change.increase[0].item<bool>());
   CHECK(change.increase[1].item<bool>());
+  for (const auto dtype : {at::kBFloat16, at::kHalf, at::kFloat}) {
+    const auto narrow = confidence(input.to(dtype), map(tensor({1, 4, -3, 5, 0, 0}, {2, 1, 3})), plain);
+    CHECK(same(narrow.drop, change.drop));  // all numbers of this case have few bits
+    CHECK(same(narrow.increase, change.increase));
+  }
 }
 
 TEST_CASE("a constant map drops nothing, one without a positive value drops all") {

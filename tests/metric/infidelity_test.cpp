@@ -106,6 +106,10 @@ TEST_CASE("what does not fit is refused") {
                    Infidelity{model}(input, map(normal({2, 3, 4})), plain);
                  }),
                  "must be of the input's shape"));
+  Attribution elsewhere;
+  elsewhere.values = input.new_zeros({input.size(0), 1, 97, 1});
+  CHECK(contains(message<ArgumentError>([&] { Infidelity{model}(input, elsewhere, plain); }),
+                 "must be of the input's shape"));
   const auto wrong = [](const at::Tensor& sample, std::int64_t) { return sample[0]; };
   CHECK(contains(
       message<ArgumentError>([&] { Infidelity(model, {.perturbation = wrong})(input, map(input), plain); }),

@@ -25,6 +25,7 @@ TEST_CASE(
     "Pearson: 1 up to scale and offset, -1 when turned round, the cosine of what differs from the mean") {
   CHECK(distance(pearson(maps, maps.mul(3.0).add(7.0)), ones) < 1e-14);
   CHECK(distance(pearson(maps, maps.mul(-0.1)), ones.neg()) < 1e-14);
+  CHECK(distance(pearson(maps.mul(1e-90), maps.mul(1e-90)), ones) < 1e-14);
   CHECK(distance(pearson(tensor({1, 2, 3, 4}, {1, 4}), tensor({2, 1, 4, 3}, {1, 4})), tensor({0.6}, {1})) <
         1e-14);
 }
@@ -95,6 +96,12 @@ TEST_CASE("maps that cannot be compared are refused") {
   CHECK(contains(message<ArgumentError>([] { pearson(maps, maps.slice(2, 1)); }),
                  "got (3, 9, 11) and (3, 9, 10)"));
   CHECK(contains(message<ArgumentError>([] { spearman({}, maps); }), "got (undefined)"));
+  for (const double bad : {std::nan(""), HUGE_VAL}) {
+    at::Tensor holds = maps.clone();
+    holds[1][2][3].fill_(bad);
+    CHECK(contains(message<ArgumentError>([&] { spearman(maps, holds); }), "must not hold NaN or infinity"));
+    CHECK(contains(message<ArgumentError>([&] { pearson(holds, maps); }), "must not hold NaN or infinity"));
+  }
   CHECK(contains(message<ArgumentError>([] { top_k_overlap(maps, maps, 0); }), "k must be from 1 to 99"));
   CHECK(contains(message<ArgumentError>([] { top_k_overlap(maps, maps, 100); }), "got 100"));
   CHECK(contains(message<ArgumentError>([] { ssim(maps.slice(1, 3), maps.slice(1, 3)); }),

@@ -209,8 +209,8 @@ inline bool fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Mo
   make_constant(*graph, module, [](const torch::jit::Node&, const c10::IValue&) { return true; });
   simplify(graph);
 
-  bool evaluation =
-      true;  // LibTorch's pass does not look whether a BatchNorm uses the batch's own statistics
+  // LibTorch's pass does not look whether a BatchNorm uses the batch's own statistics.
+  bool evaluation = true;
   for (const torch::jit::Node* node : nodes_of(*graph)) {
     if (std::string_view(node->kind().toQualString()) != "aten::batch_norm") continue;
     const auto training = torch::jit::toIValue(node->input(5));

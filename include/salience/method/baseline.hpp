@@ -51,12 +51,16 @@ class Baseline {
   static Baseline tensor(at::Tensor values) {
     return Baseline([values = std::move(values)](const at::Tensor&) { return values; });
   }
-  /// The input under a Gaussian blur of `sigma` pixels; 10 as Fong and Vedaldi (2017) take it.
+  /// The input (N, C, H, W) under a Gaussian blur of `sigma` pixels; 10 as Fong and Vedaldi (2017) take it.
   static Baseline blurred(double sigma = 10.0) {
     if (!(sigma > 0.0 && std::isfinite(sigma))) {
       throw ArgumentError::out_of_range("the blur of a baseline", sigma, "above 0 pixels");
     }
     return Baseline([sigma](const at::Tensor& input) {
+      if (input.dim() < 4) {
+        throw ArgumentError::out_of_range("the input of a blurred baseline", detail::shape(input),
+                                          "a batch of pictures, (N, C, H, W)");
+      }
       return detail::blur(detail::widened(input), sigma, detail::Border::nearest);
     });
   }

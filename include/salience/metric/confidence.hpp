@@ -62,7 +62,8 @@ class Confidence {
       const at::Tensor& own = map[row.sample];
       // A map without a positive value shows nothing.
       const at::Tensor shown = own.div(own.max().clamp_min(1e-300)).to(clean.device(), clean.scalar_type());
-      out.copy_(baseline[row.sample].lerp(clean[row.sample], shown.expand_as(out)));
+      const at::Tensor way = clean[row.sample].sub(baseline[row.sample]);
+      out.copy_(baseline[row.sample]).add_(way.mul_(shown.expand_as(out)));
     };
     const at::Tensor shown = scores(1, options_.chunk, point).select(1, 0);
     const at::Tensor& whole = scores.clean();

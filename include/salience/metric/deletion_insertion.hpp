@@ -35,7 +35,7 @@ struct DeletionOptions {
 
 /// The options of Insertion.
 struct InsertionOptions {
-  Baseline baseline = Baseline::blurred(5.0);  ///< what is filled up; the paper's blur, cut at 5 pixels
+  Baseline baseline = Baseline::blurred(5.0);  ///< what is filled up; the paper's sigma
   std::int64_t steps = 100;                    ///< as for the deletion, as are those below
   PixelMapOptions map{};                       ///< as for the deletion
   std::int64_t chunk = 0;                      ///< as for the deletion

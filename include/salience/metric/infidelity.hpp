@@ -89,7 +89,9 @@ class Infidelity {
                            .to(clean.device(), clean.scalar_type());
       }
       out.copy_(clean[row.sample]).sub_(perturbation);
-      predicted[row.sample][row.step].copy_(values[row.sample].mul(perturbation.to(at::kDouble)).sum());
+      // Of what the model sees: in float16 the difference is not what was asked for.
+      const at::Tensor taken = clean[row.sample].to(at::kDouble).sub(out.to(at::kDouble));
+      predicted[row.sample][row.step].copy_(values[row.sample].mul(taken).sum());
     };
     const at::Tensor changed = scores(options_.samples, options_.chunk, point);
     const at::Tensor observed = scores.clean().unsqueeze(1).sub(changed);
@@ -103,7 +105,11 @@ class Infidelity {
 
  private:
   static at::Tensor fitted(const at::Tensor& values, const at::Tensor& input) {
-    if (!values.defined() || values.dim() != input.dim() || values.size(0) != input.size(0)) {
+    bool fits = values.defined() && values.dim() == input.dim() && values.size(0) == input.size(0);
+    for (std::int64_t i = 1; fits && i < input.dim(); ++i) {
+      fits = values.size(i) == input.size(i) || values.size(i) == 1;
+    }
+    if (!fits) {
       throw ArgumentError::out_of_range("the values of an infidelity", detail::shape(values),
                                         detail::concat("of the input's shape ", detail::shape(input)));
     }

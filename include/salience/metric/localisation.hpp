@@ -103,7 +103,8 @@ inline at::Tensor pointing_game(const at::Tensor& values, const Region& region,
   const at::Tensor map = pixel_map(values, options.map);
   const at::Tensor mask = region.mask_of(map);
   const auto height = map.size(1), width = map.size(2);
-  const auto reach = static_cast<std::int64_t>(options.tolerance);
+  const auto reach =
+      static_cast<std::int64_t>(std::min(options.tolerance, static_cast<double>(height + width)));
   std::vector<double> hits;
   for (std::int64_t n = 0; n < map.size(0); ++n) {
     const double* own = map.data_ptr<double>() + n * height * width;
@@ -148,8 +149,9 @@ struct IouOptions {
   PixelMapOptions map{};   ///< how values become one number a pixel
 };
 
-/// The overlap of the region R with the pixels M above a threshold (Zhou, Khosla, Lapedriza, Oliva, Torralba:
-/// "Learning Deep Features for Discriminative Localization", 2016): \f$ |M \cap R| / |M \cup R| \f$, M being
+/// The overlap of the region R with the pixels M above a threshold, which is that of Zhou, Khosla, Lapedriza,
+/// Oliva, Torralba: "Learning Deep Features for Discriminative Localization", 2016 (they compare the bounding
+/// box of the largest connected part instead): \f$ |M \cap R| / |M \cup R| \f$, M being
 /// where the map is above `threshold` times its maximum; nothing if that is not positive. (N) float64, in
 /// [0, 1]; higher is better. NaN without a region. Throws ArgumentError for a threshold out of range or a
 /// region that does not fit.

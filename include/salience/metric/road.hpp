@@ -116,8 +116,8 @@ inline at::Tensor linear_imputation(const at::Tensor& picture, const at::Tensor&
 ///     RoadCurves hits = road(x, attribution, TargetSelector{ArgMax{}, Predicted{}});      // as in the paper
 ///
 /// The input is (N, C, H, W). In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
-/// depends on the seed and the fraction alone, and is the same for all samples. Class, order and errors are
-/// those of Deletion.
+/// depends on the seed and the place of the fraction in the list alone, and is the same for all samples.
+/// Class, order and errors are those of Deletion.
 template <class M>
 class Road {
  public:

@@ -31,13 +31,13 @@ struct MaxSensitivityOptions {
 
 /// Both (N) float64, on the CPU.
 struct Sensitivity {
-  at::Tensor maximum;  ///< the paper's figure
+  at::Tensor maximum;  ///< over the copies: the paper's, divided as said below
   at::Tensor mean;     ///< over the copies (Bhatt, Weller, Moura 2020)
 };
 
 /// Max-sensitivity (Yeh et al. 2019, as Infidelity) of any attribution method \f$ \Phi \f$: \f$
 /// \max_{\|\delta\|_\infty \le r} \|\Phi(x + \delta) - \Phi(x)\|_2 / \|\Phi(x)\|_2 \f$, over as many uniform
-/// draws of \f$ \delta \f$ as `samples`.
+/// draws of \f$ \delta \f$ as `samples`. The division by the size of the map is Captum's; the paper has none.
 ///
 ///     MaxSensitivity sensitivity{GradientAttributor{model}, {.radius = 0.02}};
 ///     Sensitivity figures = sensitivity(x);

@@ -22,6 +22,11 @@ inline void require_same_shape(const at::Tensor& a, const at::Tensor& b) {
     throw ArgumentError(
         concat("maps of one shape (N, ...) can be compared, got ", shape(a), " and ", shape(b)));
   }
+  for (const at::Tensor& map : {a, b}) {
+    if (!map.isfinite().all().item<bool>()) {
+      throw ArgumentError("maps to compare must not hold NaN or infinity");
+    }
+  }
 }
 
 /// One row a sample.
@@ -31,7 +36,7 @@ inline at::Tensor rows(const at::Tensor& values) {
 
 inline at::Tensor correlation(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor from_a = a.sub(a.mean(1, /*keepdim=*/true)), from_b = b.sub(b.mean(1, /*keepdim=*/true));
-  const at::Tensor sizes = from_a.square().sum(1).mul_(from_b.square().sum(1)).sqrt_();
+  const at::Tensor sizes = from_a.square().sum(1).sqrt_().mul_(from_b.square().sum(1).sqrt_());
   const at::Tensor flat_a = a.amax(1).eq(a.amin(1)), flat_b = b.amax(1).eq(b.amin(1));
   return from_a.mul(from_b)
       .sum(1)

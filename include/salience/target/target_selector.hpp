@@ -253,8 +253,10 @@ struct FixedTarget {
   T target;           ///< that scores
   at::Tensor chosen;  ///< (N) int64, or undefined if the target chooses nothing
 
-  /// What was chosen before, whatever the output.
-  at::Tensor choose(const at::Tensor&) const { return chosen; }
+  /// What was chosen before, on the output's device.
+  at::Tensor choose(const at::Tensor& output) const {
+    return chosen.defined() ? chosen.to(output.device()) : chosen;
+  }
   /// The target's own score.
   at::Tensor score(const at::Tensor& output, const at::Tensor& classes) const {
     return target.score(output, classes);

@@ -280,7 +280,7 @@ class AttributionProcessor {
                  "' were both asked for; grayscale wins");
     }
     if (options_.grayscale) palette_ = detail::grays();
-    if (options_.skew && !(*options_.skew > 0.0 && std::isfinite(*options_.skew))) {
+    if (options_.skew && !(*options_.skew > 0.0 && std::isfinite(static_cast<float>(*options_.skew)))) {
       throw ArgumentError::out_of_range("skew", *options_.skew, "a number above 0");
     }
     if (options_.skew && !options_.normalize)
