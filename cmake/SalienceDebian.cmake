@@ -3,7 +3,7 @@
 
 set(doc_dir "${CMAKE_INSTALL_DATADIR}/doc/libsalience-dev")
 string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
-set(SALIENCE_MAINTAINER "Salience contributors <salience@localhost>" CACHE STRING "Who packs it, for the Debian package")
+set(SALIENCE_MAINTAINER "Salience contributors <salience@example.com>" CACHE STRING "Who packs it, for the Debian package")
 set(maintainer "${SALIENCE_MAINTAINER}")
 file(WRITE "${PROJECT_BINARY_DIR}/changelog.Debian"
 "libsalience-dev (${PROJECT_VERSION}-1) unstable; urgency=medium

@@ -307,7 +307,9 @@ TEST_CASE("layouts: every method gives what it gives for a contiguous input") {
   CHECK(x.flip({2, 3}).is_contiguous());
   for (const Prepare prepare : {Prepare::none, Prepare::fast}) {
     const ScriptModel model(good, {.dtype = at::kDouble, .prepare = prepare});
-    for (const auto& [layout, laid] : layouts) {
+    for (const auto& entry : layouts) {  // clang 14 captures no structured binding
+      const std::string& layout = entry.first;
+      const at::Tensor& laid = entry.second;
       const at::Tensor contiguous = laid.clone(at::MemoryFormat::Contiguous);
       const std::vector<char> before = bytes(contiguous);
       for (const Method& method : methods) {
