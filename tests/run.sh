@@ -40,7 +40,7 @@ write_ctest_file() {
     say "endif()"
   done
   [[ $quick ]] && return
-  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 45)"
+  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 60)"
   say "set_tests_properties(fuzz PROPERTIES PROCESSORS 2 TIMEOUT 1800)"
 }
 
