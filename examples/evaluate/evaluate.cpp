@@ -229,7 +229,8 @@ void run(const Options& options) {
         options.methods, [&](const std::string& method) { return holds(record, method, options.metrics); });
     long step = done++ * methods;
     const auto show = [&](const std::string& method) {
-      progress.at(step++, static_cast<long>(images.size()) * methods, image + ' ' + method);
+      progress.at(step++, static_cast<long>(images.size()) * methods,
+                  std::string(image).append(1, ' ').append(method));
     };
     if (!whole) {
       try {

@@ -121,7 +121,8 @@ std::string csv(const std::vector<Record>& records, const Options& options) {
     for (const std::string& method : options.methods) {
       const nlohmann::json& values = record.at("methods").at(method).at("metrics");
       for (const std::string& metric : options.metrics) {
-        text += image + ',' + method + ',' + metric + ',' + digits(values.at(metric)) + '\n';
+        text.append(image).append(1, ',').append(method).append(1, ',').append(metric).append(1, ',');
+        text.append(digits(values.at(metric))).append(1, '\n');
       }
     }
   }
