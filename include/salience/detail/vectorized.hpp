@@ -143,7 +143,7 @@ void square_root(Scalar* values, std::size_t count) {
   for (; i < count; ++i) values[i] = std::sqrt(values[i]);
 }
 
-/// values[i] = values[i]^exponent, for values from 0 to 1 and an exponent above 0.
+/// values[i] = values[i]^exponent, for values not below 0 and an exponent above 0.
 inline void power(double* values, std::size_t count, double exponent) {
   for (std::size_t i = 0; i < count; ++i) values[i] = std::pow(values[i], exponent);
 }

@@ -230,7 +230,7 @@ class IntegratedGradients {
       return tell(work);
     };
 
-    detail::Stream stream(work.like(), chunk_of(work));
+    detail::Stream stream(work.like(), detail::chunk_size(options_.chunk, work.input));
     std::vector<detail::Row> rows;
     bool complete = true;
     const auto evaluate_rows = [&] {
@@ -279,7 +279,7 @@ class IntegratedGradients {
       ++sums[n].evaluations;
       return tell(work, errors[n]);
     };
-    detail::Stream stream(work.like(), chunk_of(work));
+    detail::Stream stream(work.like(), detail::chunk_size(options_.chunk, work.input));
     bool going = true;
     for (bool more = true; more && going;) {
       std::vector<detail::Row> rows;
@@ -310,10 +310,6 @@ class IntegratedGradients {
       sums[n].weight += 1.0;
     }
     return going;
-  }
-
-  std::int64_t chunk_of(const Work& work) const {
-    return options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(work.input);
   }
 
   /// The path's step from one place to another.

@@ -7,6 +7,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/method/quadrature.hpp>
+#include <salience/method/streaming.hpp>
 
 namespace salience {
 
@@ -38,7 +39,7 @@ struct IntegratedGradientsOptions {
   /// Throws ArgumentError for an option out of range, or two that exclude each other.
   void require_valid() const {
     if (steps < 1) throw ArgumentError::out_of_range("steps", steps, "at least 1");
-    if (chunk < 0) throw ArgumentError::out_of_range("chunk", chunk, "at least 0");
+    detail::require_chunk(chunk);
     if (!(tolerance >= 0.0)) {
       throw ArgumentError::out_of_range("tolerance", tolerance, "at least 0");
     }

@@ -73,7 +73,7 @@ class SmoothGrad {
     }
     if (!(options_.tolerance >= 0.0))
       throw ArgumentError::out_of_range("tolerance", options_.tolerance, "at least 0");
-    if (options_.chunk < 0) throw ArgumentError::out_of_range("chunk", options_.chunk, "at least 0");
+    detail::require_chunk(options_.chunk);
   }
 
   /// The average for each sample of `input`, (N, ...).
@@ -141,7 +141,7 @@ class SmoothGrad {
     const auto batch = clean.size(0);
     std::vector<double> deviation;
     for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
-    const std::int64_t chunk = options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(clean);
+    const std::int64_t chunk = detail::chunk_size(options_.chunk, clean);
 
     detail::NormalNoise source(clean[0].numel());
     at::Tensor noise;  // of one draw, shared by the batch

@@ -28,6 +28,29 @@ inline std::int64_t automatic_chunk(const at::Tensor& input) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 20) / std::max<std::int64_t>(sample_bytes, 1), 1, 32);
 }
 
+inline void require_chunk(std::int64_t chunk) {
+  if (chunk < 0) throw ArgumentError::out_of_range("chunk", chunk, "at least 0");
+}
+
+/// The chunk that an option asks for: its own, or the automatic one for 0.
+inline std::int64_t chunk_size(std::int64_t option, const at::Tensor& input) {
+  return option > 0 ? option : automatic_chunk(input);
+}
+
+/// Each step of each sample, all samples' first steps first.
+inline std::vector<Row> all_rows(std::int64_t samples, std::int64_t steps) {
+  std::vector<Row> rows;
+  for (std::int64_t step = 0; step < steps; ++step) {
+    for (std::int64_t n = 0; n < samples; ++n) rows.push_back({.sample = n, .step = step});
+  }
+  return rows;
+}
+
+/// The classes that were chosen for the samples of some rows; nothing if none were.
+inline at::Tensor classes_of(const at::Tensor& chosen, const at::Tensor& samples) {
+  return chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
+}
+
 /// What a batch of rows gives: their attributions, in float32 at least, and their scores, in float64 on the
 /// CPU.
 struct Evaluated {
@@ -38,9 +61,7 @@ struct Evaluated {
 template <class A, class T>
 auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) {
   return [&attributor, &target, chosen](const at::Tensor& points, const at::Tensor& samples) -> Evaluated {
-    const at::Tensor classes =
-        chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
-    const auto attribution = attributor(points, FixedTarget<T>{target, classes});
+    const auto attribution = attributor(points, FixedTarget<T>{target, classes_of(chosen, samples)});
     return {
         .values = widened(attribution.values),
         .score = attribution.score.defined() ? attribution.score.to(at::kCPU, at::kDouble) : at::Tensor()};

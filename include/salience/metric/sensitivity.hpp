@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <numbers>
 #include <utility>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/InferenceMode.h>
@@ -16,7 +15,6 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
-#include <salience/metric/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
 
 namespace salience {
@@ -73,10 +71,6 @@ class MaxSensitivity {
     const at::Tensor values = detail::widened(original.values);
     const auto batch = clean.size(0);
 
-    std::vector<detail::Row> rows;
-    for (std::int64_t k = 0; k < options_.samples; ++k) {
-      for (std::int64_t n = 0; n < batch; ++n) rows.push_back({.sample = n, .step = k});
-    }
     detail::NormalNoise source(clean[0].numel());
     at::Tensor change;  // of one draw, shared by the batch
     std::int64_t drawn = -1;
@@ -97,8 +91,9 @@ class MaxSensitivity {
       moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
       return true;
     };
-    detail::Stream stream(clean[0], options_.chunk > 0 ? options_.chunk : detail::automatic_chunk(clean));
-    stream(rows, point, detail::evaluation(attributor_, selector, original.target), take);
+    detail::Stream stream(clean[0], detail::chunk_size(options_.chunk, clean));
+    stream(detail::all_rows(batch, options_.samples), point,
+           detail::evaluation(attributor_, selector, original.target), take);
 
     at::Tensor sizes = detail::empty({batch, 1}, at::kDouble);
     for (std::int64_t n = 0; n < batch; ++n) sizes[n].copy_(norm(values[n]));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -36,22 +35,16 @@ class VariantScores {
   /// variants come first. At most `chunk` are evaluated at once, 0: chosen by memory.
   template <class Point>
   at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point) const {
-    std::vector<Row> rows;
-    for (std::int64_t step = 0; step < steps; ++step) {
-      for (std::int64_t n = 0; n < input_.size(0); ++n) rows.push_back({.sample = n, .step = step});
-    }
     at::Tensor scores = empty({input_.size(0), steps}, at::kDouble);
     const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
-      const at::Tensor classes =
-          classes_.defined() ? classes_.index_select(0, samples.to(classes_.device())) : classes_;
-      return as_scores(observe(model_, points, FixedTarget<T>{target_, classes}));
+      return as_scores(observe(model_, points, FixedTarget<T>{target_, classes_of(classes_, samples)}));
     };
     const auto take = [&scores](const Row& row, const at::Tensor& result, std::int64_t i) {
       scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];
       return true;
     };
-    Stream stream(input_[0].detach(), chunk > 0 ? chunk : automatic_chunk(input_));
-    stream(rows, point, evaluate, take);
+    Stream stream(input_[0].detach(), chunk_size(chunk, input_));
+    stream(all_rows(input_.size(0), steps), point, evaluate, take);
     return scores;
   }
 
@@ -72,10 +65,6 @@ inline at::Tensor only_baseline(const Baseline& baseline, const at::Tensor& inpu
     throw ArgumentError::out_of_range("the baselines of a metric", baseline.count(), "1");
   }
   return baseline(input.detach());
-}
-
-inline void require_chunk(std::int64_t chunk) {
-  if (chunk < 0) throw ArgumentError::out_of_range("chunk", chunk, "at least 0");
 }
 
 }  // namespace salience::detail
