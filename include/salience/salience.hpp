@@ -59,6 +59,7 @@
 #include <salience/method/guided_grad_cam.hpp>
 
 #include <salience/view/attribution_options.hpp>
+#include <salience/view/planes.hpp>
 #include <salience/view/attribution_processor.hpp>
 
 #include <salience/metric/pixel_map.hpp>
