@@ -1,11 +1,9 @@
 // The main job: a TorchScript classifier and a picture in, predictions and attribution pictures out.
 
 #include <ATen/Parallel.h>
-#include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/salience.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <filesystem>
 #include <iomanip>
@@ -28,19 +26,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The class that --target names, checked against nothing yet: the selector checks it against the model's
-/// output.
-std::optional<std::int64_t> class_index(const std::string& target, const sal::Labels& labels) {
-  if (target == "argmax") return std::nullopt;
-  std::int64_t index = 0;
-  const char* end = target.data() + target.size();
-  const auto [rest, error] = std::from_chars(target.data(), end, index);
-  if (error == std::errc{} && rest == end) return index;
-  if (labels.empty())
-    throw sal::TargetError("the label '" + target + "' needs --labels; or give the class's index");
-  return sal::find_label(target, labels);
-}
-
 double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>(); }
 
 /// The figures of one method, as they apply to it.
@@ -59,11 +44,6 @@ nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
   if (attribution.empty.defined()) figures["empty"] = attribution.empty.item<bool>();
   if (attribution.converged.defined()) figures["converged"] = attribution.converged.item<bool>();
   return figures;
-}
-
-void write_tensor(const fs::path& path, const at::Tensor& tensor) {
-  const std::vector<char> bytes = torch::jit::pickle_save(tensor.cpu().contiguous());
-  sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
 }
 
 /// A name for a person to read.
@@ -179,7 +159,7 @@ void run(const Options& options) {
     under_way = method;
     progress.at(0, 1, under_way);
     const auto start = std::chrono::steady_clock::now();
-    const sal::Attribution attribution = known.at(method)(input, index);
+    const sal::Attribution attribution = known.at(method)(input, {index});
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     progress.clear();
     if (summary.empty()) summary = summary_of(attribution, labels, options.top);

@@ -8,14 +8,32 @@
 #include <salience/method/smooth_grad.hpp>
 #include <salience/model/script_model.hpp>
 
+#include <algorithm>
+
 namespace sal = salience;
 
 namespace {
 
+/// The class that is given, else the largest logit.
+struct GivenOrPredicted {
+  const Classes& classes;
+
+  at::Tensor choose(const at::Tensor& logits) const {
+    const bool given = std::ranges::all_of(classes, [](const auto& index) { return index.has_value(); });
+    std::vector<std::int64_t> indices;
+    const at::Tensor predicted = given ? at::Tensor() : sal::ArgMax{}.choose(logits).cpu();
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+      indices.push_back(classes[i] ? *classes[i]
+                                   : predicted[static_cast<std::int64_t>(i)].item<std::int64_t>());
+    }
+    return sal::PerSample{indices}.choose(logits);
+  }
+};
+
 template <class A>
 Method with_target(A attributor) {
-  return [attributor](const at::Tensor& input, const std::optional<std::int64_t>& index) {
-    return index ? attributor(input, sal::ClassIndex{*index}) : attributor(input);
+  return [attributor](const at::Tensor& input, const Classes& classes) {
+    return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}});
   };
 }
 

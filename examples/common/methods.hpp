@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "settings.hpp"
 
@@ -16,8 +17,11 @@ namespace salience {
 class ScriptModel;
 }
 
-/// Takes an input and a class; without one, the predicted class.
-using Method = std::function<salience::Attribution(const at::Tensor&, const std::optional<std::int64_t>&)>;
+/// The class to explain of each sample of a batch; the predicted one where there is none.
+using Classes = std::vector<std::optional<std::int64_t>>;
+
+/// Takes a batch and its classes.
+using Method = std::function<salience::Attribution(const at::Tensor&, const Classes&)>;
 
 /// Every name of method_names().
 std::map<std::string, Method> methods(const salience::ScriptModel& model, const Settings& settings,

@@ -1,6 +1,12 @@
 #include "network.hpp"
 
+#include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/picture/image_io.hpp>
+#include <salience/target/target_selector.hpp>
+
+#include <charconv>
+#include <string_view>
+#include <vector>
 
 namespace sal = salience;
 namespace fs = std::filesystem;
@@ -39,6 +45,17 @@ sal::Baseline baseline(const Settings& settings, const Preprocess& preprocess) {
   return sal::Baseline::tensor(preprocess(picture));
 }
 
+std::optional<std::int64_t> class_index(const std::string& target, const sal::Labels& labels) {
+  if (target == "argmax") return std::nullopt;
+  std::int64_t index = 0;
+  const char* end = target.data() + target.size();
+  const auto [rest, error] = std::from_chars(target.data(), end, index);
+  if (error == std::errc{} && rest == end) return index;
+  if (labels.empty())
+    throw sal::TargetError("the label '" + target + "' needs --labels; or give the class's index");
+  return sal::find_label(target, labels);
+}
+
 std::string label_of(std::int64_t index, const sal::Labels& labels) {
   return index < static_cast<std::int64_t>(labels.size()) ? labels[static_cast<std::size_t>(index)]
                                                           : std::to_string(index);
@@ -50,4 +67,9 @@ void make_folder(const fs::path& folder) {
   if (error || !fs::is_directory(folder)) {
     throw sal::FileError::at(folder.string(), "cannot be made a folder: " + error.message());
   }
+}
+
+void write_tensor(const fs::path& path, const at::Tensor& tensor) {
+  const std::vector<char> bytes = torch::jit::pickle_save(tensor.cpu().contiguous());
+  sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
 }

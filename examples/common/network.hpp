@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "settings.hpp"
@@ -26,8 +27,15 @@ Preprocess preprocessor(const Settings& settings);
 /// Black is black as a picture; zero is what the network takes as zero, the mean colour.
 salience::Baseline baseline(const Settings& settings, const Preprocess& preprocess);
 
+/// The class that a target names: "argmax", an index, or a label. Checked against nothing yet: the selector
+/// checks it against the model's output. Throws TargetError for a label that is not known.
+std::optional<std::int64_t> class_index(const std::string& target, const salience::Labels& labels);
+
 /// The class's label, or its index where there is none.
 std::string label_of(std::int64_t index, const salience::Labels& labels);
 
 /// Makes the folder if it is missing. Throws FileError if that fails.
 void make_folder(const std::filesystem::path& folder);
+
+/// Writes the tensor as a file for Python's torch.load.
+void write_tensor(const std::filesystem::path& path, const at::Tensor& tensor);

@@ -8,7 +8,6 @@
 #include <salience/target/prediction.hpp>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -16,18 +15,18 @@
 #include <iomanip>
 #include <iostream>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "../common/methods.hpp"
+#include "../common/metrics.hpp"
 #include "../common/network.hpp"
 #include "../common/page.hpp"
+#include "../common/pictures.hpp"
 #include "../common/program.hpp"
 #include "../common/views.hpp"
 #include "../progress_line.hpp"
 #include "evaluation_page.hpp"
-#include "metrics.hpp"
 #include "options.hpp"
 #include "records.hpp"
 #include "statistics.hpp"
@@ -38,44 +37,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int examples = 4;  // pictures whose maps the page shows
-
-/// The names of the pictures in a folder, sorted.
-std::vector<std::string> pictures(const fs::path& folder) {
-  std::error_code error;
-  const fs::directory_iterator files(folder, error);
-  if (error) throw sal::FileError::at(folder.string(), "is no folder that can be read: " + error.message());
-  std::vector<std::string> names;
-  for (const fs::directory_entry& file : files) {
-    std::string ending = file.path().extension().string();
-    std::ranges::transform(ending, ending.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    constexpr std::array known{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tga"};
-    if (std::ranges::find(known, ending) != known.end()) names.push_back(file.path().filename().string());
-  }
-  if (names.empty()) throw sal::FileError::at(folder.string(), "there are no pictures in it");
-  std::ranges::sort(names);
-  return names;
-}
-
-/// The mask as the network sees its picture: (H,W) bool, the nearest of its pixels. Undefined if there is no
-/// file.
-at::Tensor load_mask(const Options& options, const std::string& image) {
-  fs::path file = fs::path(options.masks) / image;
-  if (!fs::exists(file)) file.replace_extension(".png");
-  if (options.masks.empty() || !fs::exists(file)) return {};
-  const sal::Image mask = sal::to_rgb(sal::load_image(file));  // which drops alpha
-  at::Tensor inside = at::zeros({options.height, options.width}, at::kBool);
-  bool* next = inside.data_ptr<bool>();
-  for (int y = 0; y < options.height; ++y) {
-    for (int x = 0; x < options.width; ++x) {
-      const int v = (2 * y + 1) * mask.height() / (2 * options.height);
-      const int u = (2 * x + 1) * mask.width() / (2 * options.width);
-      *next++ = mask(v, u, 0) != 0 || mask(v, u, 1) != 0 || mask(v, u, 2) != 0;
-    }
-  }
-  return inside;
-}
 
 double seconds(const auto& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -93,7 +54,7 @@ class Evaluation {
         model_(sal::ScriptModel::load(options.model, model_options(options))),
         baseline_(baseline(options, preprocess_)),
         methods_(methods(model_, options, baseline_, {})),
-        metrics_(metrics(model_, options, baseline_)) {
+        metrics_(metrics(model_, options, options.sign, baseline_)) {
     if (std::ranges::find(options.metrics, "randomization") == options.metrics.end()) return;
     const sal::RandomizedModule random(torch::jit::load(options.model, at::kCPU), {.seed = options.seed});
     const sal::ScriptModel model(random(std::ssize(random.layers()) - 1), model_options(options));
@@ -105,7 +66,8 @@ class Evaluation {
   void complete(Record& record, const std::string& image, bool as_example, const auto& show) {
     const at::Tensor input =
         preprocess_(sal::load_image(fs::path(options_.images) / image)).to(device_, dtype(options_));
-    const at::Tensor mask = load_mask(options_, image);
+    const fs::path file = mask_of(options_.masks, image);
+    const at::Tensor mask = file.empty() ? at::Tensor() : load_mask(file, options_.height, options_.width);
     if (!warm_) warm_up(input);
     std::int64_t index = 0;
     record["image"] = image;
@@ -121,7 +83,7 @@ class Evaluation {
       sal::Attribution attribution;
       Record& own = record["methods"][name];
       own["seconds"] = seconds([&] {
-        attribution = method(input, index);
+        attribution = method(input, {index});
         attribution.values.cpu();  // which waits for the device
       });
       own["forward_seconds"] = forward;  // under the same load as the method
@@ -161,7 +123,7 @@ class Evaluation {
   void warm_up(const at::Tensor& input) {
     warm_ = true;
     const std::int64_t index = predicted(input);
-    for (const std::string& name : options_.methods) methods_.at(name)(input, index);
+    for (const std::string& name : options_.methods) methods_.at(name)(input, {index});
   }
 
   const Options& options_;

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <set>
 
-#include "metrics.hpp"
+#include "../common/metrics.hpp"
 
 namespace {
 
@@ -54,11 +54,7 @@ int parse(int argc, char** argv, Options& options) {
       ->delimiter(',')
       ->check(CLI::IsMember(metrics));
   app.add_option("--output", options.output, "folder for the results, made if missing")->required();
-  app.add_option(
-         "--sign", options.sign,
-         "whether metrics of pixels look at the signed sum of a pixel's values or at the sum of their "
-         "sizes; auto: at sizes for gradients, whose sign says nothing")
-      ->check(CLI::IsMember({"auto", "signed", "absolute"}));
+  add_sign_option(app, options.sign);
   add_layer_option(app, options);
   add_settings(app, options);
   const int status = parse(app, argc, argv, options, [&options] {

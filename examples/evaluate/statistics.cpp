@@ -6,7 +6,7 @@
 #include <random>
 #include <string>
 
-#include "metrics.hpp"
+#include "../common/metrics.hpp"
 
 namespace {
 

@@ -1,5 +1,6 @@
 #include "metrics.hpp"
 
+#include <CLI/CLI.hpp>
 #include <salience/metric/completeness.hpp>
 #include <salience/metric/complexity.hpp>
 #include <salience/metric/confidence.hpp>
@@ -24,7 +25,7 @@ struct OfClass {
   const Method* method;
   std::int64_t index;
   sal::Attribution operator()(const at::Tensor& input, const auto& /*target*/) const {
-    return (*method)(input, index);
+    return (*method)(input, Classes(static_cast<std::size_t>(input.size(0)), index));
   }
 };
 
@@ -82,11 +83,10 @@ const std::vector<MetricName>& metric_names() {
   return names;
 }
 
-std::map<std::string, Metric> metrics(const Network& network, const Options& options,
-                                      const sal::Baseline& baseline) {
-  const std::int64_t chunk = options.chunk;
-  const std::uint64_t seed = options.seed;
-  const std::string sign = options.sign;
+std::map<std::string, Metric> metrics(const Network& network, const Settings& settings,
+                                      const std::string& sign, const sal::Baseline& baseline) {
+  const std::int64_t chunk = settings.chunk;
+  const std::uint64_t seed = settings.seed;
   const auto target = [](const Case& of) { return sal::ClassIndex{of.index}; };
   const auto map = [sign](const Case& of) { return pixels(sign, of.method); };
   /// The figure where there is a mask.
@@ -164,4 +164,12 @@ std::map<std::string, Metric> metrics(const Network& network, const Options& opt
          return {.value = only(sal::entropy(of.attribution.values, map(of)))};
        }},
   };
+}
+
+void add_sign_option(CLI::App& app, std::string& sign) {
+  app.add_option(
+         "--sign", sign,
+         "whether metrics of pixels look at the signed sum of a pixel's values or at the sum of their "
+         "sizes; auto: at sizes for gradients, whose sign says nothing")
+      ->check(CLI::IsMember({"auto", "signed", "absolute"}));
 }

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "../common/methods.hpp"
-#include "options.hpp"
+#include "methods.hpp"
+#include "settings.hpp"
 
 struct MetricName {
   std::string name;
@@ -47,6 +47,11 @@ struct Measured {
 
 using Metric = std::function<Measured(const Case&)>;
 
-/// Every name of metric_names(). `baseline` is where the methods' paths begin.
-std::map<std::string, Metric> metrics(const Network& network, const Options& options,
-                                      const salience::Baseline& baseline);
+/// Every name of metric_names(). `baseline` is where the methods' paths begin. `sign`: whether metrics of
+/// pixels look at the "signed" sum of a pixel's values or at the "absolute" one of their sizes; "auto": at
+/// sizes for gradients.
+std::map<std::string, Metric> metrics(const Network& network, const Settings& settings,
+                                      const std::string& sign, const salience::Baseline& baseline);
+
+/// Adds the option --sign.
+void add_sign_option(CLI::App& app, std::string& sign);

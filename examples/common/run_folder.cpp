@@ -1,0 +1,87 @@
+#include "run_folder.hpp"
+
+#include <openssl/evp.h>
+#include <salience/file.hpp>
+
+#include <array>
+#include <vector>
+
+#include "network.hpp"
+
+namespace sal = salience;
+namespace fs = std::filesystem;
+
+std::string sha256(std::span<const std::uint8_t> bytes) {
+  std::array<std::uint8_t, 32> hash{};
+  EVP_Digest(bytes.data(), bytes.size(), hash.data(), nullptr, EVP_sha256(), nullptr);
+  std::string text;
+  for (const std::uint8_t byte : hash) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    text.append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
+  }
+  return text;
+}
+
+std::string sha256_of_file(const fs::path& path) { return sha256(sal::read_file(path)); }
+
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : fs::weakly_canonical(path).string();
+}
+
+nlohmann::json settings_json(const Settings& settings) {
+  const std::string& baseline = settings.baseline;
+  const bool path = baseline != "black" && baseline != "zero" && baseline != "blur";
+  return {{"model", sha256_of_file(settings.model)},
+          {"layer", settings.layers},
+          {"size", {settings.height, settings.width}},
+          {"mean", settings.mean},
+          {"std", settings.std},
+          {"dtype", settings.dtype},
+          {"prepare", settings.prepare},
+          {"device", device(settings).str()},
+          {"seed", settings.seed},
+          {"samples", settings.samples},
+          {"noise", settings.noise},
+          {"steps", settings.steps},
+          {"baseline", path ? sha256_of_file(baseline) : baseline},
+          {"tolerance", settings.tolerance}};
+}
+
+std::string text_of(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+nlohmann::json read_json(const fs::path& path) {
+  const std::vector<std::uint8_t> bytes = sal::read_file(path);
+  nlohmann::json parsed = nlohmann::json::parse(bytes, nullptr, /*allow_exceptions=*/false);
+  if (!parsed.is_object()) throw sal::FileError::at(path.string(), "is not what this program wrote");
+  return parsed;
+}
+
+void claim_folder(const fs::path& folder, const std::string& results, const nlohmann::json& settings) {
+  make_folder(folder / results);
+  const fs::path file = folder / "settings.json";
+  if (!fs::exists(file)) {
+    if (!fs::is_empty(folder / results)) {
+      throw sal::FileError::at(file.string(),
+                               "is missing, though there are results; choose another --output");
+    }
+    sal::write_file_atomically(file, text_of(settings));
+    return;
+  }
+  const nlohmann::json before = read_json(file);
+  for (const auto& [name, value] : settings.items()) {
+    const nlohmann::json old = before.value(name, nlohmann::json());
+    if (old == value) continue;
+    std::string what = "the results there are of another --" + name;
+    if (name != "model") what += " (" + old.dump() + ", now " + value.dump() + ")";
+    throw sal::FileError::at(file.string(), what + "; give it again, or choose another --output");
+  }
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
