@@ -98,6 +98,8 @@ present() {
     librapidcheck-dev) header rapidcheck.h ;;
     libbenchmark-dev) header benchmark/benchmark.h ;;
     libopencv-imgproc-dev) header opencv4/opencv2/imgproc.hpp || header opencv2/imgproc.hpp ;;
+    libssl-dev) header openssl/evp.h ;;
+    libopenmpi-dev) program mpirun && [[ -n $(find /usr/lib /usr/include -name mpi.h -print -quit 2>/dev/null) ]] ;;
     libtorch-dev) [[ -n $(debian_torch_dir) ]] ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) program "$1" ;;

@@ -25,6 +25,9 @@ class ProgressLine {
     std::cerr << "\r\033[K[" << bar << "] " << done << '/' << total << ' ' << what << std::flush;
   }
 
+  /// Is there a terminal to draw on?
+  bool shown() const { return shown_; }
+
   /// Makes room for other output.
   void clear() const {
     if (shown_) std::cerr << "\r\033[K" << std::flush;

@@ -26,6 +26,7 @@ fi
 
 begin quickstart
 need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-dev nlohmann-json3-dev
+want libssl-dev  # for the programs evaluate and attribute_dataset
 find_torch
 mapfile -t torch < <(torch_options "$TORCH_DIR")
 logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF "${torch[@]}" || {

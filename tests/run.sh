@@ -46,10 +46,10 @@ write_ctest_file() {
 
 begin tests
 need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-dev nlohmann-json3-dev \
-  clang-format clang clang-tidy doxygen librapidcheck-dev libclang-rt-dev valgrind pkg-config python3-venv
+  clang-format clang clang-tidy doxygen librapidcheck-dev libclang-rt-dev libssl-dev valgrind pkg-config python3-venv
 [[ $quick ]] || need libtorch-dev
 # Without these the tests that use them are left out: not every system has them as packages.
-want chromium libopencv-imgproc-dev
+want chromium libopencv-imgproc-dev libopenmpi-dev
 find_torch
 find_peers
 

@@ -1,0 +1,58 @@
+// What is said of all samples together, counted while they stream by. The sums are exact, so the figures do
+// not depend on who counted what, or when.
+#pragma once
+
+#include <salience/target/prediction.hpp>
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "options.hpp"
+#include "shard.hpp"
+#include "team.hpp"
+#include "tensor_file.hpp"
+
+class Aggregates {
+ public:
+  explicit Aggregates(const Options& options);
+
+  void add(const ShardSummary& shard);
+
+  /// Rank 0's become those of all ranks. All ranks call it, and wait busily.
+  void merge(Team& team);
+
+  /// {"samples", "status": {NAME: count}, "classes": [{"class", "label", "count", "probability"}], "figures":
+  /// [{"name", "method", "count", "mean", "std", "histogram": {"low", "high", "log10", "counts", "below",
+  /// "above"}}]}. A figure that no sample has is left out.
+  nlohmann::json summary(const salience::Labels& labels) const;
+
+  /// "class" (K) int64, "count" (K) int64, and of each method (K,h,w) float32, the mean over the class's
+  /// samples of |values|, summed over the channels.
+  NamedTensors mean_maps() const;
+
+ private:
+  /// A figure's count, sum, sum of squares and histogram.
+  struct Figure {
+    std::string name, method;
+    double low = 0.0, high = 0.0;  ///< of the histogram; of its logarithm if that is what is counted
+    bool logarithm = false;
+    std::vector<Exact> cells = std::vector<Exact>(5 + bins);  // count, sum, squares, below, above, the bins
+    void add(const nlohmann::json& value);
+  };
+
+  /// Of one class, and of each method its map, one after the other.
+  struct OfClass {
+    Exact count = 0, probability = 0;
+    std::vector<Exact> maps;
+  };
+
+  static constexpr std::size_t bins = 20;
+  std::vector<std::string> methods_;
+  std::vector<std::int64_t> height_, width_;  ///< of each method's map
+  std::map<std::string, Exact> status_;
+  std::vector<Figure> figures_;
+  std::map<std::int64_t, OfClass> classes_;
+};

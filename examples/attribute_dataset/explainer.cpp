@@ -1,0 +1,176 @@
+#include "explainer.hpp"
+
+#include <salience/picture/image_io.hpp>
+#include <salience/target/target_selector.hpp>
+#include <salience/view/attribution_processor.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <new>
+#include <utility>
+
+#include "../common/pictures.hpp"
+
+namespace sal = salience;
+
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::string first_line(const std::exception& error) {
+  const std::string text = error.what();
+  return text.substr(0, text.find('\n'));
+}
+
+/// JSON has no infinities and no NaN: they are null.
+nlohmann::json or_null(double value) {
+  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
+}
+
+nlohmann::json number(const at::Tensor& one) { return or_null(one.to(at::kDouble).item<double>()); }
+
+/// Sample i of a batch's attribution.
+sal::Attribution sample_of(const sal::Attribution& batch, std::int64_t i) {
+  const auto row = [i](const at::Tensor& rows) { return rows.defined() ? rows.narrow(0, i, 1) : rows; };
+  return {.values = row(batch.values),
+          .target = row(batch.target),
+          .score = row(batch.score),
+          .logits = row(batch.logits),
+          .empty = row(batch.empty),
+          .samples = row(batch.samples),
+          .standard_error = row(batch.standard_error),
+          .evaluations = row(batch.evaluations),
+          .completeness = row(batch.completeness),
+          .relative_completeness = row(batch.relative_completeness),
+          .map_error = row(batch.map_error),
+          .converged = row(batch.converged),
+          .complete = batch.complete};
+}
+
+}  // namespace
+
+Explainer::Explainer(const Options& options)
+    : options_(options),
+      labels_(options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels)),
+      preprocess_(preprocessor(options)),
+      device_(device(options)),
+      model_(sal::ScriptModel::load(options.model, model_options(options))) {
+  const sal::Baseline start = baseline(options, preprocess_);
+  methods_ = methods(model_, options, start, {});
+  metrics_ = metrics(model_, options, options.sign, start);
+}
+
+Loaded Explainer::read(std::int64_t index, const Sample& sample) const {
+  const auto start = std::chrono::steady_clock::now();
+  Loaded loaded{.index = index, .name = sample.name, .input = {}, .target = {}, .mask = {}, .problem = {}};
+  try {
+    loaded.target = class_index(sample.target, labels_);
+    if (!sample.mask.empty()) loaded.mask = load_mask(sample.mask, options_.height, options_.width);
+    loaded.input = preprocess_(sal::load_image(sample.path)).to(dtype(options_));
+  } catch (const sal::Error& error) {
+    loaded.problem = first_line(error);
+  }
+  loaded.seconds = seconds_since(start);
+  return loaded;
+}
+
+std::vector<Outcome> Explainer::explain(std::vector<Loaded> samples) {
+  try {
+    std::vector<Outcome> outcomes = compute(samples);
+    succeeded_ = true;
+    return outcomes;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (samples.size() == 1) {
+      if (!succeeded_) {
+        Loaded black = samples.front();
+        black.input =
+            preprocess_(sal::Image(options_.height, options_.width, static_cast<int>(options_.mean.size())))
+                .to(dtype(options_));
+        black.target.reset();
+        compute({black});
+        succeeded_ = true;
+      }
+      std::vector<Outcome> outcomes(1);
+      outcomes[0].record = {{"sample", samples[0].index},
+                            {"path", samples[0].name},
+                            {"status", "failed"},
+                            {"problem", first_line(error)}};
+      outcomes[0].read_seconds = samples[0].seconds;
+      return outcomes;
+    }
+  }
+  std::vector<Outcome> outcomes;
+  for (Loaded& sample : samples) {
+    std::vector<Loaded> alone;
+    alone.push_back(std::move(sample));
+    for (Outcome& outcome : explain(std::move(alone))) outcomes.push_back(std::move(outcome));
+  }
+  return outcomes;
+}
+
+std::vector<Outcome> Explainer::compute(const std::vector<Loaded>& samples) const {
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<at::Tensor> inputs;
+  Classes classes;
+  std::vector<Outcome> outcomes(samples.size());
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    const Loaded& sample = samples[i];
+    inputs.push_back(sample.input);
+    classes.push_back(sample.target);
+    outcomes[i].record = {{"sample", sample.index}, {"path", sample.name}, {"status", "done"}};
+    outcomes[i].input = sample.input;
+    outcomes[i].read_seconds = sample.seconds;
+  }
+  const at::Tensor input = at::cat(inputs).to(device_);
+
+  for (const std::string& name : options_.methods) {
+    const Method& method = methods_.at(name);
+    const sal::Attribution batch = method(input, classes);
+    const at::Tensor values = batch.values.cpu();
+    const at::Tensor probability =
+        batch.logits.dim() == 2 && batch.logits.size(1) > 1
+            ? batch.logits.to(at::kDouble).softmax(1).gather(1, batch.target.unsqueeze(1))
+            : at::Tensor();
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      const auto row = static_cast<std::int64_t>(i);
+      const sal::Attribution attribution = sample_of(batch, row);
+      Outcome& outcome = outcomes[i];
+      nlohmann::json& record = outcome.record;
+      if (!record.contains("target")) {
+        record["target"] = attribution.target.item<std::int64_t>();
+        record["score"] = number(attribution.score);
+        record["probability"] = probability.defined() ? number(probability[row]) : nlohmann::json();
+      }
+      // All later methods explain the class that the first one chose.
+      classes[i] = record["target"].get<std::int64_t>();
+      outcome.values[name] = values.narrow(0, row, 1);
+      const bool whole = sal::count_non_finite(outcome.values[name]) == 0;
+      if (!whole) record["status"] = "non_finite";
+
+      nlohmann::json& figures = record["methods"][name] = nlohmann::json::object();
+      if (attribution.relative_completeness.defined()) {
+        figures["relative_completeness"] = number(attribution.relative_completeness);
+      }
+      if (attribution.standard_error.defined())
+        figures["standard_error"] = number(attribution.standard_error);
+      const at::Tensor own = input.narrow(0, row, 1);
+      const Case of{.input = own,
+                    .attribution = attribution,
+                    .index = *classes[i],
+                    .mask = samples[i].mask,
+                    .method = name,
+                    .explain = method,
+                    .randomized = nullptr};
+      for (const std::string& metric : options_.metrics) {
+        figures[metric] = whole ? or_null(metrics_.at(metric)(of).value) : nlohmann::json();
+      }
+    }
+  }
+  const double seconds = seconds_since(start) / static_cast<double>(samples.size());
+  for (Outcome& outcome : outcomes) outcome.compute_seconds = seconds;
+  return outcomes;
+}

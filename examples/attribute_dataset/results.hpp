@@ -1,0 +1,51 @@
+// The folder of results as a whole: taken up at the start, completed at the end. Rank 0's part.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "aggregates.hpp"
+#include "manifest.hpp"
+#include "options.hpp"
+#include "shard.hpp"
+
+/// How many shards that many samples make.
+std::int64_t shards_of(std::int64_t samples, const Options& options);
+
+/// While it lives no other run works in the folder.
+class Results {
+ public:
+  /// Makes the folder or takes up what is there; clears away what a killed run left half done, and brings the
+  /// log to what the shards say. Throws FileError if the results there were made with other settings, or if
+  /// another run is at work.
+  Results(const Options& options, const Manifest& manifest, const Shards& shards);
+  Results(const Results&) = delete;
+  Results& operator=(const Results&) = delete;
+  ~Results();
+
+  const std::vector<std::int64_t>& missing() const { return missing_; }
+  const std::vector<std::int64_t>& finished() const { return finished_; }
+
+  void log(const std::string& lines) { log_ << lines << std::flush; }
+
+  /// index.csv, aggregates.json, mean_maps.pt, index.html and SHA256SUMS. Gives what aggregates.json holds.
+  nlohmann::json complete(const Aggregates& aggregates) const;
+
+ private:
+  void mend_log();
+
+  const Options& options_;
+  const Manifest& manifest_;
+  const Shards& shards_;
+  std::filesystem::path folder_;
+  int lock_ = -1;
+  std::vector<std::int64_t> missing_, finished_;
+  std::ofstream log_;
+};
+
+/// Says on stderr which results of every `step`-th shard from `first` on are not what was written. Gives
+/// their number.
+std::int64_t verify(const Options& options, std::int64_t first, std::int64_t step);
