@@ -14,6 +14,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from PIL import Image
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROUNDS = {"backward_pass": 4, "guided_grad_cam": 3, "sampled_methods": 2, "scaling": 1, "pictures": 3, "startup": 4,
-          "tolerance": 1, "fidelity": 1, "compile_time": 1}  # fmt: skip
+          "tolerance": 1, "fidelity": 1, "dataset": 3, "compile_time": 1}  # fmt: skip
 LEAST_SECONDS = 0.2  # of one repetition
 KEEPS_BUFFERS = {  # what docs/how-to/speed.md has a program's own main do
     "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=1073741824:glibc.malloc.trim_threshold=1073741824"}  # fmt: skip
@@ -361,13 +362,75 @@ def fidelity():
     return {"nets": result}
 
 
+def dataset():
+    """Samples a second of attribute_dataset, of the loop that one writes first, and of the model alone."""
+    folder = SETTING.work / "dataset"
+    folder.mkdir(exist_ok=True)
+    settings = []
+    for net, file, size, count in (("MobileNetV2, photos 1280x720", net_file("mobilenet_v2"), 224, 240),
+                                   ("ResNet-50, photos 1280x720", net_file("resnet50"), 224, 64),
+                                   ("scenes, 96x96", HERE.parent / "examples/data/scenes.pt", 96, 2400)):  # fmt: skip
+        paths = []
+        for i in range(24):
+            path = folder / f"{size}_{i}.{'jpg' if size > 96 else 'png'}"
+            image = picture(i, 720, 1280) if size > 96 else picture(i, 96, 96)
+            image.save(path, **({"quality": 90} if size > 96 else {}))
+            paths.append(str(path))
+        manifest = folder / f"{net.split(',')[0]}.txt"
+        manifest.write_text("\n".join((paths * count)[:count]) + "\n")
+        settings.append((net, file, size, manifest))
+
+    program = SETTING.build / "examples/attribute_dataset/attribute_dataset"
+    out = folder / "out"
+
+    def ours(file, size, manifest, threads, ranks=1):
+        shutil.rmtree(out, ignore_errors=True)
+        mpi = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
+        told = run([*mpi, program, "--model", file, "--size", f"{size}x{size}", "--manifest", manifest, "--threads", threads,
+                    "--output", out], threads)  # fmt: skip
+        rate, start = (float(re.search(pattern, told)[1]) for pattern in (r"\(([0-9.e+-]+)/s\)", r"start-up ([0-9.e+-]+) s"))
+        return {"rate": rate, "startup": start}
+
+    def plain(file, size, manifest, threads, *more):
+        return {"rate": float(run([SETTING.build / "benchmarks/plain_loop", file, manifest, size, folder / "plain", "--threads",
+                                   threads, *more], threads))}  # fmt: skip
+
+    result = []
+    for number in rounds("dataset"):
+        for net, *what in settings:
+            say("dataset", f"round {number + 1},", net)
+            rows = {}
+            for threads in SETTING.threads:
+                rows[f"model alone, {threads}"] = plain(*what, threads, "--model-only")
+                rows[f"plain loop, {threads}"] = plain(*what, threads)
+                rows[f"attribute_dataset, {threads}"] = ours(*what, threads)
+            if len(SETTING.threads) > 1 and shutil.which("mpirun"):
+                rows["attribute_dataset, 2 ranks"] = ours(*what, 1, ranks=2)
+            result.append({"net": net, "threads": 0, "rows": rows})
+
+    memory = {}
+    for count in (1000, 10000):
+        say("dataset", f"memory: {count} samples")
+        manifest = folder / "many.txt"
+        manifest.write_text(f"{folder / '96_0.png'}\n" * count)
+        shutil.rmtree(out, ignore_errors=True)
+        process = subprocess.Popen([program, "--model", settings[-1][1], "--size", "96x96", "--manifest", manifest, "--threads",
+                                    "1", "--output", out], stdout=subprocess.DEVNULL)  # fmt: skip
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise SystemExit(f"attribute_dataset failed on {count} samples")
+        memory[str(count)] = used.ru_maxrss / 1024
+    shutil.rmtree(out)
+    return {"rounds": result, "memory": memory}
+
+
 def compile_times():
     return {"rows": compile_time.measure(str(SETTING.build), SETTING.headers)}
 
 
 QUESTIONS = {"backward_pass": backward_pass, "guided_grad_cam": guided_grad_cam, "tolerance": tolerance,
              "sampled_methods": sampled_methods, "startup": startup, "pictures": pictures, "scaling": scaling,
-             "fidelity": fidelity, "compile_time": compile_times}  # fmt: skip
+             "fidelity": fidelity, "dataset": dataset, "compile_time": compile_times}  # fmt: skip
 
 
 # ---- the machine ---------------------------------------------------------------------------------------------

@@ -341,6 +341,39 @@ def fidelity(data):
     return lines + table(["network", "method", "`Prepare::fast` against none", "bfloat16 against float32"], rows)
 
 
+def dataset(data):
+    """Rates, with their ratio to the pure model's in each round."""
+    lines = ["## What does a data set cost?", ""]
+    lines += wrapped("""`attribute_dataset` with vanilla gradients in batches of 8, raw output alone, `Prepare::none`: samples
+        a second between start-up and the last shard on the disk. The plain loop reads, computes and writes one batch after the
+        other; "model alone" has its inputs in memory and writes nothing. On 2 cores one thread of the model leaves one core to
+        the readers; with two threads, or two ranks, they share.""")
+    rows, most = [], 1.03
+    for net in dict.fromkeys(r["net"] for r in data["rounds"]):
+        some = [r["rows"] for r in data["rounds"] if r["net"] == net]
+        threads = sorted(row.split(", ")[1] for row in some[0] if row.startswith("plain loop"))
+        for count in threads:
+            rate = lambda row: Spread(r[row]["rate"] for r in some)  # noqa: E731
+            over = Spread(r[f"model alone, {count}"]["rate"] / r[f"attribute_dataset, {count}"]["rate"] for r in some)
+            verdict = judged(f"{net}, data set, {on(int(count))}", over.median, most)
+            rows.append([net, f"1 rank, {on(int(count))}", *(rate(f"{what}, {count}").text(rounded) for what in
+                         ("model alone", "plain loop", "attribute_dataset")), over.text(lambda v: f"{v:.3f}"), *verdict])  # fmt: skip
+        if "attribute_dataset, 2 ranks" in some[0]:
+            rows.append([net, "2 ranks, 1 thread each", "", "", rate("attribute_dataset, 2 ranks").text(rounded), "", "", ""])
+    lines += table(["network, pictures", "", "model alone", "plain loop", "`attribute_dataset`", "model alone over it", "target",
+                    "verdict"], rows)  # fmt: skip
+    startup = {net: Spread(r["rows"]["attribute_dataset, 1"]["startup"] for r in data["rounds"] if r["net"] == net)
+               for net in dict.fromkeys(r["net"] for r in data["rounds"])}  # fmt: skip
+    told = "; ".join(f"{net.split(',')[0]} {two(spread.median)} s" for net, spread in startup.items())
+    few, many = (data["memory"][count] for count in ("1000", "10000"))
+    return lines + wrapped(f"""Start-up of a rank (manifest, results, model) before its first sample: {told}. Peak memory with the
+        scenes network: {few:.0f} MB after 1,000 samples, {many:.0f} MB after 10,000.""")
+
+
+def rounded(value):
+    return f"{value:.3g}"
+
+
 def compile_time(data):
     lines = ["## What do the headers cost to compile?", ""]
     lines += wrapped("""Seconds of one core, g++ -O1, nothing precompiled, against the budgets of docs/architecture.md;
@@ -371,6 +404,7 @@ SECTIONS = (
     ("pictures", "pictures", pictures),
     ("scaling", "scaling", scaling),
     ("fidelity", "fidelity", fidelity),
+    ("dataset", "dataset", dataset),
     ("compile_time", "compile_time", compile_time),
 )
 

@@ -8,7 +8,7 @@
 #   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
 #
 # QUESTION: backward_pass (with the machine's limit), guided_grad_cam, tolerance, sampled_methods, startup, pictures, scaling,
-# fidelity, compile_time. PROGRAM: a C++ file here; its first lines say what it takes. Figures are kept in
+# fidelity, dataset, compile_time. PROGRAM: a C++ file here; its first lines say what it takes. Figures are kept in
 # build/benchmarks/results. The real photos and the trained network of SALIENCE_SHARED_DATA (../shared/data) are used if there.
 #
 # Rounds of all rows are interleaved, and tables show medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS
@@ -23,7 +23,8 @@ shared=${SALIENCE_SHARED_DATA:-$SALIENCE_ROOT/../shared/data}
 report() { "$PEERS" "$here/report.py" "$build/results" "$SALIENCE_ROOT/docs"; }
 
 begin benchmarks
-need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev
+need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev \
+  libssl-dev libopenmpi-dev
 find_torch
 export PYTHONDONTWRITEBYTECODE=1
 if [[ ${1:-} == --report-only ]]; then
