@@ -1,6 +1,10 @@
-# cmake -Dprogram=FILE -Doutputs=LIST -P run.cmake: the program succeeds here and writes new files of these names.
-file(REMOVE ${outputs})
-execute_process(COMMAND "${program}" RESULT_VARIABLE result)
+# cmake -Dprogram=FILE -Doutputs=LIST -Dcheck=FILE -P run.cmake: the program succeeds here and writes new files of
+# these names; `check`, if there is such a file, looks at what it said.
+foreach(output IN LISTS outputs)
+  file(REMOVE "${output}")
+endforeach()
+execute_process(COMMAND "${program}" RESULT_VARIABLE result OUTPUT_VARIABLE said)
+message("${said}")
 if(NOT result EQUAL 0)
   message(FATAL_ERROR "exit status ${result}")
 endif()
@@ -13,3 +17,6 @@ foreach(output IN LISTS outputs)
     message(FATAL_ERROR "${output} is empty")
   endif()
 endforeach()
+if(EXISTS "${check}")
+  include("${check}")
+endif()

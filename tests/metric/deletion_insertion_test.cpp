@@ -124,6 +124,21 @@ TEST_CASE("any chunk and each sample alone give the same bits") {
   for (std::int64_t n = 0; n < 2; ++n) CHECK(same(scores(0, n, n + 1), all.slice(0, n, n + 1)));
 }
 
+TEST_CASE("a stop leaves NaN: of the scores for those that are missing, of the area for all of it") {
+  const Attribution truth = InputXGradient(model)(input, plain);
+  const auto stopped = [&](const PerturbationCurve& whole, const PerturbationCurve& part) {
+    CHECK(same(part.score.slice(1, 0, 5), whole.score.slice(1, 0, 5)));  // the last of the first sample alone
+    CHECK(same(part.area[0], whole.area[0]));
+    CHECK(std::isnan(part.score[1][5].item<double>()));
+    CHECK(std::isnan(part.area[1].item<double>()));
+  };
+  const auto most = pictures::stop_after(11);  // of 12
+  stopped(Deletion(model, {.steps = 5})(input, truth, plain),
+          Deletion(model, {.steps = 5, .progress = most})(input, truth, plain));
+  stopped(Insertion(model, {.steps = 5})(input, truth, plain),
+          Insertion(model, {.steps = 5, .progress = most})(input, truth, plain));
+}
+
 TEST_CASE(
     "the class is the attribution's, else the clean input's prediction; it is held, and its probability "
     "scored") {

@@ -98,6 +98,20 @@ TEST_CASE("seeds, chunks and batches: the same noise, the same figures") {
   CHECK(distance(figure(2, 0, 0, 2), all) > 1e-3);
 }
 
+TEST_CASE("a stop leaves NaN for each sample that lacks a perturbation") {
+  const at::Tensor values = normal({2, 2, 3, 4}, at::kDouble, 6);
+  for (const bool normalize : {false, true}) {
+    const auto figure = [&](const ProgressCallback& progress) {
+      const Infidelity infidelity(model, {.samples = 4, .normalize = normalize, .progress = progress});
+      return infidelity(input, map(values), plain);
+    };
+    const at::Tensor whole = figure({}), part = figure(pictures::stop_after(7));  // of 8
+    CHECK(same(part[0], whole[0]));
+    CHECK(std::isnan(part[1].item<double>()));
+    CHECK(figure(pictures::stop_after(1)).isnan().all().item<bool>());
+  }
+}
+
 TEST_CASE("what does not fit is refused") {
   CHECK(contains(message<ArgumentError>([] { Infidelity(model, {.samples = 0}); }), "samples must be"));
   CHECK(contains(message<ArgumentError>([] { Infidelity(model, {.noise_level = 0.0}); }),

@@ -46,6 +46,11 @@ inline at::Tensor edges(const at::Tensor& picture) {
   return map;
 }
 
+/// A progress callback that lets so many evaluations be done.
+inline salience::ProgressCallback stop_after(std::int64_t count) {
+  return [count](const salience::Progress& told) { return told.done < count; };
+}
+
 inline salience::Attribution map(const at::Tensor& values) { return {.values = values}; }
 
 }  // namespace pictures

@@ -141,6 +141,19 @@ TEST_CASE("seeds, chunks and batches: the same noise, the same bits") {
   CHECK_FALSE(same(gap(2, 0, 0, 3), all));
 }
 
+TEST_CASE("a stop leaves NaN, for the gap of each sample that has not all its scores") {
+  const at::Tensor x = normal({2, 2, 5, 5});
+  const pictures::Linear model{normal({1, 2, 5, 5}, at::kDouble, 1)};
+  const auto curves = [&](const ProgressCallback& progress) {
+    return Road(model, {.fractions = {0.3, 0.8}, .progress = progress})(x, map(x), plain);
+  };
+  const RoadCurves whole = curves({}), part = curves(pictures::stop_after(7));  // of 8
+  CHECK(same(part.gap[0], whole.gap[0]));
+  CHECK(std::isnan(part.gap[1].item<double>()));
+  CHECK(same(part.most_relevant_first, whole.most_relevant_first));
+  CHECK(std::isnan(part.least_relevant_first[1][1].item<double>()));
+}
+
 TEST_CASE("options out of range are refused") {
   const auto refused = [](RoadOptions options) {
     return message<ArgumentError>([&] { Road(pictures::counts_the_square(), options); });

@@ -100,6 +100,24 @@ TEST_CASE("seeds, chunks and batches: the same noise, the same bits") {
   CHECK_FALSE(same(figure(2, 0, 0, 2), all));
 }
 
+TEST_CASE("progress is told after each copy; a stop leaves NaN for each sample that lacks one") {
+  const auto bumpy = [](const at::Tensor& x) { return x.sin().mul(x).flatten(2).sum(2); };
+  const auto figures = [&](const ProgressCallback& progress) {
+    return MaxSensitivity(GradientAttributor{bumpy}, {.samples = 4, .progress = progress})(input);
+  };
+  std::vector<Progress> told;
+  const auto tell = [&told](const Progress& p) { return told.push_back(p), true; };
+  const Sensitivity whole = figures(tell), part = figures(pictures::stop_after(7));
+  REQUIRE(told.size() == 8);
+  CHECK(told.front().done == 1);
+  CHECK(told.back().done == 8);
+  CHECK(told.back().total == 8);
+  CHECK(same(part.maximum[0], whole.maximum[0]));
+  CHECK(same(part.mean[0], whole.mean[0]));
+  CHECK(std::isnan(part.maximum[1].item<double>()));
+  CHECK(std::isnan(part.mean[1].item<double>()));
+}
+
 TEST_CASE("options out of range are refused") {
   const auto refused = [](MaxSensitivityOptions options) {
     return message<ArgumentError>([&] { MaxSensitivity{GradientAttributor{model}, options}; });

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "../support.hpp"
+#include "pictures.hpp"
 
 using namespace salience;
 using support::contains;
@@ -63,6 +63,27 @@ TEST_CASE("no more variants than the chunk are in flight, and any chunk gives th
     CHECK(largest == chunk);
     CHECK(rows == 10);
   }
+}
+
+TEST_CASE("progress is told after each variant, whatever the chunk; where it stops, the rest is NaN") {
+  const detail::VariantScores scores(logits, input, at::Tensor(), predicted);
+  const at::Tensor all = scores(3, 0, shifted);
+  for (const std::int64_t chunk : {1, 4, 100}) {
+    std::vector<std::int64_t> done;
+    const auto tell = [&](const Progress& told) {
+      CHECK(told.total == 6);
+      CHECK(told.error < 0.0);
+      return done.push_back(told.done), true;
+    };
+    CHECK(same(scores(3, chunk, shifted, tell), all));
+    CHECK(done == std::vector<std::int64_t>{1, 2, 3, 4, 5, 6});
+
+    const at::Tensor part = scores(3, chunk, shifted, pictures::stop_after(3));  // two of the first sample's
+    CHECK(same(part.isnan(), tensor({0, 0, 1, 0, 1, 1}, {2, 3}).to(at::kBool)));
+    CHECK(same(part.nan_to_num(0.0), all.mul(part.isnan().logical_not())));
+  }
+  const auto broken = [](const Progress&) -> bool { throw TargetError("from the callback"); };
+  CHECK(message<TargetError>([&] { scores(3, 0, shifted, broken); }) == "from the callback");
 }
 
 TEST_CASE("the caller may be in inference mode") {

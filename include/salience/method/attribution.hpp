@@ -42,7 +42,7 @@ struct Progress {
 };
 
 /// Called after each evaluation, on the caller's thread. Returning false ends the work: the method then
-/// returns what it has, marked as not `complete`.
+/// returns what it has, marked as not `complete`; a metric has NaN for what it does not know.
 using ProgressCallback = std::function<bool(const Progress&)>;
 
 namespace detail {

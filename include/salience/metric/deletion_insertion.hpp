@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -30,7 +31,8 @@ struct DeletionOptions {
   Baseline baseline = Baseline::zero();  ///< what a pixel becomes; the paper's choice, after normalisation
   std::int64_t steps = 100;              ///< S; the paper takes 224, of 224 pixels each
   PixelMapOptions map{};                 ///< how values become one number a pixel
-  std::int64_t chunk = 0;  ///< variants evaluated at once, over all samples; 0: chosen by memory
+  std::int64_t chunk = 0;       ///< variants evaluated at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};  ///< told after each variant; false stops, and what is not known is NaN
 };
 
 /// The options of Insertion.
@@ -39,46 +41,61 @@ struct InsertionOptions {
   std::int64_t steps = 100;                    ///< as for the deletion, as are those below
   PixelMapOptions map{};                       ///< as for the deletion
   std::int64_t chunk = 0;                      ///< as for the deletion
+  ProgressCallback progress{};                 ///< as for the deletion
 };
 
 namespace detail {
 
-/// The curve from one picture to another, pixels replaced in the order of the attribution.
-template <class M, Target T, class Options>
-PerturbationCurve replacement_curve(M& model, const at::Tensor& input, const Attribution& attribution,
-                                    const T& target, const Options& options, const at::Tensor& from,
-                                    const at::Tensor& to) {
-  const at::Tensor map = pixel_map_of(input, attribution.values, options.map);
-  const at::Tensor rank = ranks(map).to(input.device());
-  const std::int64_t pixels = map[0].numel();
-  // How many pixels are replaced after so many steps, rounded.
-  const auto replaced = [&](std::int64_t step) {
-    return (2 * step * pixels + options.steps) / (2 * options.steps);
-  };
-  const auto point = [&](const Row& row, const at::Tensor& out) {
-    const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
-    out.copy_(from[row.sample].where(kept, to[row.sample]));
-  };
-  PerturbationCurve curve;
-  curve.score =
-      VariantScores(model, input, attribution.target, target)(options.steps + 1, options.chunk, point);
-  curve.fraction = empty({options.steps + 1}, at::kDouble);
-  for (std::int64_t step = 0; step <= options.steps; ++step) {
-    curve.fraction.data_ptr<double>()[step] =
-        static_cast<double>(replaced(step)) / static_cast<double>(pixels);
-  }
-  const at::Tensor width = curve.fraction.diff();
-  const at::Tensor sums = curve.score.slice(1, 1).add(curve.score.slice(1, 0, options.steps));
-  curve.area = sums.matmul(width).mul_(0.5);
-  return curve;
-}
-
+/// What Deletion and Insertion have in common: of the input and its baseline one becomes the other, pixel by
+/// pixel, in the order of the attribution.
 template <class M, class Options>
-void require_curve(const Options& options) {
-  require_model<M>();
-  if (options.steps < 1) throw ArgumentError::out_of_range("steps", options.steps, "at least 1");
-  require_chunk(options.chunk);
-}
+class Replacement {
+ public:
+  Replacement(M model, Options options) : model_(std::move(model)), options_(std::move(options)) {
+    require_model<M>();
+    if (options_.steps < 1) throw ArgumentError::out_of_range("steps", options_.steps, "at least 1");
+    require_chunk(options_.chunk);
+  }
+
+  /// The curves of a batch: see the class.
+  template <class T = TargetSelector<ArgMax, Probability>>
+  PerturbationCurve operator()(const at::Tensor& input, const Attribution& attribution,
+                               const T& target = T{}) const {
+    require_input(input);
+    const at::Tensor clean = input.detach(), baseline = only_baseline(options_.baseline, input);
+    constexpr bool deletes = std::is_same_v<Options, DeletionOptions>;
+    const at::Tensor& from = deletes ? clean : baseline;
+    const at::Tensor& to = deletes ? baseline : clean;
+    const at::Tensor map = pixel_map_of(input, attribution.values, options_.map);
+    const at::Tensor rank = ranks(map).to(input.device());
+    const std::int64_t pixels = map[0].numel();
+    // How many pixels are replaced after so many steps, rounded.
+    const auto replaced = [&](std::int64_t step) {
+      return (2 * step * pixels + options_.steps) / (2 * options_.steps);
+    };
+    const auto point = [&](const Row& row, const at::Tensor& out) {
+      const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
+      out.copy_(from[row.sample].where(kept, to[row.sample]));
+    };
+    const auto& selector = as_target(target);
+    const VariantScores scores(model_, input, attribution.target, selector);
+    PerturbationCurve curve;
+    curve.score = scores(options_.steps + 1, options_.chunk, point, options_.progress);
+    curve.fraction = empty({options_.steps + 1}, at::kDouble);
+    for (std::int64_t step = 0; step <= options_.steps; ++step) {
+      curve.fraction.data_ptr<double>()[step] =
+          static_cast<double>(replaced(step)) / static_cast<double>(pixels);
+    }
+    const at::Tensor width = curve.fraction.diff();
+    const at::Tensor sums = curve.score.slice(1, 1).add(curve.score.slice(1, 0, options_.steps));
+    curve.area = sums.matmul(width).mul_(0.5);
+    return curve;
+  }
+
+ private:
+  mutable M model_;
+  Options options_;
+};
 
 }  // namespace detail
 
@@ -93,53 +110,26 @@ void require_curve(const Options& options) {
 /// score, the probability, as in the paper. The class is `attribution.target`; where that is undefined (a
 /// score function, a map from elsewhere), what `target` chooses on the clean input. Pixels of equal relevance
 /// go in the order of rows. Throws ArgumentError for an option out of range or a map that does not cover the
-/// input, and what the model and the target throw.
+/// input, and what the model, the target and the progress callback throw.
+///
+/// A sample whose curve was stopped by `progress` has NaN for its area and for the scores that are missing: a
+/// part of an area is none.
 template <class M>
-class Deletion {
+class Deletion : public detail::Replacement<M, DeletionOptions> {
  public:
   /// Throws ArgumentError for an option out of range.
   explicit Deletion(M model, DeletionOptions options = {})
-      : model_(std::move(model)), options_(std::move(options)) {
-    detail::require_curve<M>(options_);
-  }
-
-  /// The curves of a batch: see the class.
-  template <class T = TargetSelector<ArgMax, Probability>>
-  PerturbationCurve operator()(const at::Tensor& input, const Attribution& attribution,
-                               const T& target = T{}) const {
-    detail::require_input(input);
-    return detail::replacement_curve(model_, input, attribution, as_target(target), options_, input.detach(),
-                                     detail::only_baseline(options_.baseline, input));
-  }
-
- private:
-  mutable M model_;
-  DeletionOptions options_;
+      : detail::Replacement<M, DeletionOptions>(std::move(model), std::move(options)) {}
 };
 
 /// The insertion curve of the same paper: the score of the baseline, a blurred input, with the most relevant
 /// pixels put back. Higher is better; for all else see Deletion.
 template <class M>
-class Insertion {
+class Insertion : public detail::Replacement<M, InsertionOptions> {
  public:
   /// Throws ArgumentError for an option out of range.
   explicit Insertion(M model, InsertionOptions options = {})
-      : model_(std::move(model)), options_(std::move(options)) {
-    detail::require_curve<M>(options_);
-  }
-
-  /// The curves of a batch: see the class.
-  template <class T = TargetSelector<ArgMax, Probability>>
-  PerturbationCurve operator()(const at::Tensor& input, const Attribution& attribution,
-                               const T& target = T{}) const {
-    detail::require_input(input);
-    return detail::replacement_curve(model_, input, attribution, as_target(target), options_,
-                                     detail::only_baseline(options_.baseline, input), input.detach());
-  }
-
- private:
-  mutable M model_;
-  InsertionOptions options_;
+      : detail::Replacement<M, InsertionOptions>(std::move(model), std::move(options)) {}
 };
 
 }  // namespace salience

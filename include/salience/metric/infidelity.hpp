@@ -29,7 +29,8 @@ struct InfidelityOptions {
   /// Instead of the noise: the k-th perturbation I of a sample (C, H, W), in its shape. `sample - baseline`
   /// takes all of it away, zeros but for a square of pixels that square alone.
   std::function<at::Tensor(const at::Tensor& sample, std::int64_t k)> perturbation{};
-  std::int64_t chunk = 0;  ///< variants evaluated at once, over all samples; 0: chosen by memory
+  std::int64_t chunk = 0;       ///< variants evaluated at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};  ///< told after each variant; false stops, and what is not known is NaN
 };
 
 /// The infidelity of an attribution \f$ \Phi \f$ (Yeh, Hsieh, Suggala, Inouye, Ravikumar: "On the
@@ -45,7 +46,8 @@ struct InfidelityOptions {
 /// logit; the class as in Deletion. The values must broadcast to the input. With `normalize`,
 /// \f$ \Phi \f$ is multiplied by \f$ E[I^T \Phi \, \Delta s] / E[(I^T \Phi)^2] \f$, as in the paper's code
 /// and Captum. All samples of a batch get the same noise. Throws ArgumentError for an option out of range or
-/// values or perturbations that do not fit, and what the model and the target throw.
+/// values or perturbations that do not fit, and what the model, the target and the progress callback throw. A
+/// sample that `progress` stopped before its last perturbation has NaN.
 template <class M>
 class Infidelity {
  public:
@@ -76,7 +78,7 @@ class Infidelity {
     detail::NormalNoise source(clean[0].numel());
     at::Tensor noise;  // of one draw, shared by the batch
     std::int64_t drawn = -1;
-    at::Tensor predicted = detail::empty({clean.size(0), options_.samples}, at::kDouble);  // I^T Phi
+    at::Tensor predicted = detail::unknown({clean.size(0), options_.samples});  // I^T Phi
     const auto point = [&](const detail::Row& row, const at::Tensor& out) {
       at::Tensor perturbation;
       if (options_.perturbation) {
@@ -93,7 +95,7 @@ class Infidelity {
       const at::Tensor taken = clean[row.sample].to(at::kDouble).sub(out.to(at::kDouble));
       predicted[row.sample][row.step].copy_(values[row.sample].mul(taken).sum());
     };
-    const at::Tensor changed = scores(options_.samples, options_.chunk, point);
+    const at::Tensor changed = scores(options_.samples, options_.chunk, point, options_.progress);
     const at::Tensor observed = scores.clean().unsqueeze(1).sub(changed);
     if (options_.normalize) {
       const at::Tensor size = predicted.square().sum(1, /*keepdim=*/true);

@@ -35,10 +35,11 @@ struct Predicted {
 /// The options of Road.
 struct RoadOptions {
   std::vector<double> fractions{0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9};  ///< removed; each in [0, 1)
-  double noise = 0.01;     ///< standard deviation of what is added to imputed pixels; the paper's choice
-  std::uint64_t seed = 0;  ///< the same seed gives the same noise, bit for bit
-  PixelMapOptions map{};   ///< how values become one number a pixel
-  std::int64_t chunk = 0;  ///< variants evaluated at once, over all samples; 0: chosen by memory
+  double noise = 0.01;          ///< standard deviation of what is added to imputed pixels; the paper's choice
+  std::uint64_t seed = 0;       ///< the same seed gives the same noise, bit for bit
+  PixelMapOptions map{};        ///< how values become one number a pixel
+  std::int64_t chunk = 0;       ///< variants evaluated at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};  ///< told after each variant; false stops, and what is not known is NaN
 };
 
 /// All float64 on the CPU.
@@ -117,7 +118,7 @@ inline at::Tensor linear_imputation(const at::Tensor& picture, const at::Tensor&
 ///
 /// The input is (N, C, H, W). In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
 /// depends on the seed and the place of the fraction in the list alone, and is the same for all samples.
-/// Class, order and errors are those of Deletion.
+/// Class, order, errors and what a stop leaves are those of Deletion.
 template <class M>
 class Road {
  public:
@@ -167,8 +168,8 @@ class Road {
           detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
     };
     const auto& selector = as_target(target);
-    const at::Tensor scores =
-        detail::VariantScores(model_, input, attribution.target, selector)(2 * count, options_.chunk, point);
+    const detail::VariantScores variants(model_, input, attribution.target, selector);
+    const at::Tensor scores = variants(2 * count, options_.chunk, point, options_.progress);
     RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),
                       .most_relevant_first = scores.slice(1, 0, count),
                       .least_relevant_first = scores.slice(1, count),

@@ -15,6 +15,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/metric/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
 
 namespace salience {
@@ -25,6 +26,7 @@ struct MaxSensitivityOptions {
   double radius = 0.02;       ///< of the cube that they are drawn from, in the input's unit; Captum's choice
   std::uint64_t seed = 0;     ///< the same seed gives the same noise, bit for bit
   std::int64_t chunk = 0;     ///< copies evaluated at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};  ///< told after each copy; false stops, and what is not known is NaN
 };
 
 /// Both (N) float64, on the CPU.
@@ -43,13 +45,14 @@ struct Sensitivity {
 /// At least 0; lower is better, though a map that ignores its input reaches 0: look at the faithfulness too.
 /// The class is chosen once, on the clean input. All samples of a batch get the same noise. Where \f$ \Phi(x)
 /// \f$ is zero the change is not divided, as in Captum. Throws ArgumentError for an option out of range, and
-/// what the method throws.
+/// what the method and the progress callback throw. A sample that `progress` stopped before its last copy has
+/// NaN.
 template <class A>
 class MaxSensitivity {
  public:
   /// Throws ArgumentError for an option out of range.
   explicit MaxSensitivity(A attributor, MaxSensitivityOptions options = {})
-      : attributor_(std::move(attributor)), options_(options) {
+      : attributor_(std::move(attributor)), options_(std::move(options)) {
     static_assert(Attributor<A>,
                   "Salience: MaxSensitivity looks at an attributor, callable with an input and any target "
                   "(const auto&) to give an Attribution");
@@ -86,10 +89,11 @@ class MaxSensitivity {
       }
       out.copy_(clean[row.sample]).add_(change);
     };
-    at::Tensor moved = detail::empty({batch, options_.samples}, at::kDouble);
+    at::Tensor moved = detail::unknown({batch, options_.samples});
+    std::int64_t done = 0;
     const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
-      return true;
+      return !options_.progress || options_.progress({.done = ++done, .total = moved.numel(), .error = -1.0});
     };
     detail::Stream stream(clean[0], detail::chunk_size(options_.chunk, clean));
     stream(detail::all_rows(batch, options_.samples), point,

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include <ATen/core/Tensor.h>
 
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
@@ -14,6 +16,11 @@
 #include <salience/target/target_selector.hpp>
 
 namespace salience::detail {
+
+/// A float64 table on the CPU of figures that are not known yet: all NaN.
+inline at::Tensor unknown(at::IntArrayRef sizes) {
+  return empty(sizes, at::kDouble).fill_(std::numeric_limits<double>::quiet_NaN());
+}
 
 /// Scores an input and variants of its samples for the classes that an attribution explains. Without such
 /// (`Attribution::target` undefined) they are what the target chooses on the clean input.
@@ -32,16 +39,19 @@ class VariantScores {
   const at::Tensor& clean() const { return clean_; }
 
   /// `steps` variants of each sample: (N, steps). `point(row, out)` writes one into `out`; all samples' first
-  /// variants come first. At most `chunk` are evaluated at once, 0: chosen by memory.
+  /// variants come first. At most `chunk` are evaluated at once, 0: chosen by memory. `progress` is told
+  /// after each; what it leaves undone is NaN.
   template <class Point>
-  at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point) const {
-    at::Tensor scores = empty({input_.size(0), steps}, at::kDouble);
+  at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point,
+                        const ProgressCallback& progress = {}) const {
+    at::Tensor scores = unknown({input_.size(0), steps});
+    std::int64_t done = 0;
     const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
       return as_scores(observe(model_, points, FixedTarget<T>{target_, classes_of(classes_, samples)}));
     };
-    const auto take = [&scores](const Row& row, const at::Tensor& result, std::int64_t i) {
+    const auto take = [&](const Row& row, const at::Tensor& result, std::int64_t i) {
       scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];
-      return true;
+      return !progress || progress({.done = ++done, .total = scores.numel(), .error = -1.0});
     };
     Stream stream(input_[0].detach(), chunk_size(chunk, input_));
     stream(all_rows(input_.size(0), steps), point, evaluate, take);
