@@ -1,11 +1,13 @@
 // From one picture to a data set, and from one machine to many: rank 0 hands out blocks of consecutive
 // samples to all ranks, itself included; each reads, computes and writes its blocks in a pipeline.
 
+#include <ATen/Parallel.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <exception>
 #include <iomanip>
 #include <iostream>
@@ -38,8 +40,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// --threads, or else this rank's share of the cores that it may use: two ranks that each take all of them
-/// slow each other many times.
+/// --threads or OMP_NUM_THREADS, or else this rank's share of the cores that it may use: two ranks that each
+/// take all of them slow each other many times.
 int threads_of(const Options& options, Team& team) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -49,7 +51,9 @@ int threads_of(const Options& options, Team& team) {
     if (CPU_ISSET(core, &cores)) key = key * 1099511628211U + core + 1;
   }
   const int ranks = team.sharing(key);
-  return options.threads > 0 ? options.threads : std::max(1, CPU_COUNT(&cores) / ranks);
+  if (options.threads > 0) return options.threads;
+  if (std::getenv("OMP_NUM_THREADS") != nullptr) return at::get_num_threads();
+  return std::max(1, CPU_COUNT(&cores) / ranks);
 }
 
 /// "3:07", "2:15:00"
@@ -69,13 +73,18 @@ class Coordinator {
       : options_(options),
         results_(results),
         hand_out_(results.missing(), static_cast<std::size_t>(team.size())),
+        ranks_(team.size()),
         to_do_(std::ssize(results.missing())) {
     for (const std::int64_t shard : results.missing()) {
       total_ += std::min(options.shard, samples - shard * options.shard);
     }
   }
 
-  Answer ask(bool idle) { return hand_out_.ask(idle); }
+  Answer ask(bool idle) {
+    const Answer answer = hand_out_.ask(idle);
+    if (answer.kind == Answer::Kind::none) ++dismissed_;
+    return answer;
+  }
 
   void done(std::int64_t samples, std::int64_t failures, const std::string& log) {
     --to_do_;
@@ -84,7 +93,8 @@ class Coordinator {
     results_.log(log);
   }
 
-  bool all_done() const { return to_do_ == 0; }
+  /// Is all done, and has every rank been told that there is no more? Then no message is on its way.
+  bool all_done() const { return to_do_ == 0 && dismissed_ == ranks_; }
   std::int64_t samples() const { return samples_; }
 
   /// `ahead`: samples that this rank has computed and that are not in a finished block.
@@ -112,6 +122,7 @@ class Coordinator {
   const Options& options_;
   Results& results_;
   HandOut hand_out_;
+  int ranks_, dismissed_ = 0;
   std::int64_t to_do_, total_ = 0, samples_ = 0, failures_ = 0;
   Clock::time_point start_ = Clock::now();
   double shown_ = 0.0;
@@ -214,7 +225,9 @@ void print(const nlohmann::json& summary, std::int64_t computed, double seconds,
     std::cout << "  " << figure["name"].get<std::string>();
     if (const auto method = figure["method"].get<std::string>(); !method.empty())
       std::cout << " of " << method;
-    std::cout << ": mean " << figure["mean"].get<double>() << '\n';
+    std::cout << ": mean " << figure["mean"].get<double>();
+    if (figure["count"] != status["done"]) std::cout << " of " << figure["count"] << " samples";
+    std::cout << '\n';
   }
 }
 
@@ -226,7 +239,7 @@ void check(const Options& options, Team& team) {
   if (count > 0) {
     throw salience::FileError::at(options.output, std::to_string(count) + " problems; each is named above");
   }
-  std::cout << "every shard is there, and is what was written\n";
+  std::cout << "every file is there, and is what was written\n";
 }
 
 void attribute(const Options& options, Team& team) {
@@ -237,11 +250,15 @@ void attribute(const Options& options, Team& team) {
   const Shards shards(options);
   std::unique_ptr<Results> results;
   if (first) results = std::make_unique<Results>(options, manifest, shards);
-  const std::string known =
-      team.from_first(first ? nlohmann::json(results->finished()).dump() : std::string());
+  const nlohmann::json settings = settings_of(options, manifest);
+  const nlohmann::json known = nlohmann::json::parse(team.from_first(
+      first ? text_of({{"finished", results->finished()}, {"settings", settings}}) : std::string()));
+  if (const std::string other = difference(known["settings"], settings); !other.empty()) {
+    throw salience::FileError::at(options.output, "this rank sees another " + other + " than rank 0");
+  }
   Explainer explainer(options);
   Aggregates aggregates(options);
-  const auto finished = nlohmann::json::parse(known).get<std::vector<std::int64_t>>();
+  const auto finished = known["finished"].get<std::vector<std::int64_t>>();
   for (std::size_t i = 0; i < finished.size(); ++i) {
     if (static_cast<int>(i % static_cast<std::size_t>(team.size())) == team.rank()) {
       aggregates.add(shards.read(finished[i]));
@@ -277,7 +294,8 @@ void run(const Options& options, Team& team) {
   } catch (const std::exception& error) {
     if (team.size() == 1) throw;
     const std::string text = error.what();
-    std::cerr << "attribute_dataset, rank " << team.rank() << ": " << text.substr(0, text.find('\n')) << '\n';
+    std::cerr << "attribute_dataset, rank " + std::to_string(team.rank()) + ": " +
+                     text.substr(0, text.find('\n')) + '\n';
     team.abort();
   }
 }

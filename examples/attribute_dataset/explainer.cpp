@@ -62,14 +62,17 @@ Explainer::Explainer(const Options& options)
   metrics_ = metrics(model_, options, options.sign, start);
 }
 
-Loaded Explainer::read(std::int64_t index, const Sample& sample) const {
+Loaded Explainer::read(const Manifest& manifest, std::int64_t index) const {
   const auto start = std::chrono::steady_clock::now();
-  Loaded loaded{.index = index, .name = sample.name, .input = {}, .target = {}, .mask = {}, .problem = {}};
+  Loaded loaded;
+  loaded.index = index;
   try {
+    const Sample sample = manifest[index];
+    loaded.name = sample.name;
     loaded.target = class_index(sample.target, labels_);
     if (!sample.mask.empty()) loaded.mask = load_mask(sample.mask, options_.height, options_.width);
     loaded.input = preprocess_(sal::load_image(sample.path)).to(dtype(options_));
-  } catch (const sal::Error& error) {
+  } catch (const std::exception& error) {  // also a picture too large for the memory
     loaded.problem = first_line(error);
   }
   loaded.seconds = seconds_since(start);
@@ -122,7 +125,7 @@ std::vector<Outcome> Explainer::compute(const std::vector<Loaded>& samples) cons
     inputs.push_back(sample.input);
     classes.push_back(sample.target);
     outcomes[i].record = {{"sample", sample.index}, {"path", sample.name}, {"status", "done"}};
-    outcomes[i].input = sample.input;
+    if (!options_.views.empty()) outcomes[i].input = sample.input;
     outcomes[i].read_seconds = sample.seconds;
   }
   const at::Tensor input = at::cat(inputs).to(device_);

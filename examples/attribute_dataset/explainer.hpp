@@ -35,7 +35,7 @@ struct Loaded {
 /// instead of what follows the status.
 struct Outcome {
   nlohmann::json record;
-  at::Tensor input;                          ///< as it was; undefined where nothing was computed
+  at::Tensor input;                          ///< as it was, if views are to be written
   std::map<std::string, at::Tensor> values;  ///< of each method (1,C,H,W), on the CPU
   double read_seconds = 0.0, compute_seconds = 0.0;
 };
@@ -47,7 +47,7 @@ class Explainer {
   explicit Explainer(const Options& options);
 
   /// Never throws for what is wrong with the sample.
-  Loaded read(std::int64_t index, const Sample& sample) const;
+  Loaded read(const Manifest& manifest, std::int64_t index) const;
 
   /// One outcome for each sample, in their order. Where a batch fails its samples are tried one by one: those
   /// that fail again have the status "failed". Throws only for what every batch would fail of: if nothing has

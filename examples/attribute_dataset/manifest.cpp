@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "../common/pictures.hpp"
@@ -46,12 +47,18 @@ std::optional<std::vector<std::string>> record(std::string_view text, bool csv, 
   return fields;
 }
 
-/// The names of all pictures below a folder, sorted.
-std::vector<std::string> pictures_below(const fs::path& folder) {
+/// The names of all pictures below a folder, sorted, but those below `output`. A folder that links lead to
+/// twice is looked through once.
+std::vector<std::string> pictures_below(const fs::path& folder, const fs::path& output) {
   std::error_code error;
+  std::set<fs::path> seen{fs::weakly_canonical(folder), fs::weakly_canonical(output)};
   fs::recursive_directory_iterator files(folder, fs::directory_options::follow_directory_symlink, error);
   std::vector<std::string> names;
   for (; !error && files != fs::recursive_directory_iterator(); files.increment(error)) {
+    if (files->is_directory()) {
+      if (!seen.insert(fs::weakly_canonical(files->path())).second) files.disable_recursion_pending();
+      continue;
+    }
     if (!is_picture(files->path())) continue;
     names.push_back(files->path().lexically_relative(folder).string());
     if (names.back().find_first_of("\t\n") != std::string::npos) {
@@ -64,6 +71,28 @@ std::vector<std::string> pictures_below(const fs::path& folder) {
   return names;
 }
 
+/// Where path, target and mask stand in a header line; nothing if the line is none.
+std::optional<std::vector<std::size_t>> columns_of(std::vector<std::string> header, const std::string& file) {
+  for (std::string& name : header) {
+    std::ranges::transform(name, name.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+  }
+  if (std::ranges::find(header, "path") == header.end()) return {};
+  constexpr std::array known{"path", "target", "mask"};
+  for (const std::string& name : header) {
+    if (std::ranges::find(known, name) == known.end()) {
+      throw sal::FileError::at(file,
+                               "the header names a column '" + name + "'; known are path, target, mask");
+    }
+  }
+  std::vector<std::size_t> columns;
+  for (const char* name : known) {
+    columns.push_back(static_cast<std::size_t>(std::ranges::find(header, name) - header.begin()));
+  }
+  return columns;
+}
+
 }  // namespace
 
 Manifest::Manifest(const Options& options) : masks_(options.masks) {
@@ -72,7 +101,7 @@ Manifest::Manifest(const Options& options) : masks_(options.masks) {
   }
   if (options.manifest.empty()) {
     folder_ = options.images;
-    for (const std::string& name : pictures_below(folder_)) text_ += name + '\n';
+    for (const std::string& name : pictures_below(folder_, options.output)) text_ += name + '\n';
   } else {
     const fs::path file = options.manifest;
     folder_ = file.parent_path();
@@ -89,14 +118,11 @@ Manifest::Manifest(const Options& options) : masks_(options.masks) {
       throw sal::FileError::at(options.manifest,
                                "the quoted field in line " + std::to_string(line) + " does not end");
     }
-    if (csv_ && begins_.empty() && std::ranges::find(*found, "path") != found->end()) {
-      for (std::size_t& column : columns_) {
-        constexpr std::array names{"path", "target", "mask"};
-        column = static_cast<std::size_t>(
-            std::ranges::find(*found, names.at(static_cast<std::size_t>(&column - columns_.data()))) -
-            found->begin());
+    if (csv_ && begins_.empty()) {
+      if (const auto columns = columns_of(*found, options.manifest)) {
+        columns_ = *columns;
+        continue;
       }
-      continue;
     }
     if (columns_[0] < found->size() && !(*found)[columns_[0]].empty()) begins_.push_back(begin);
   }

@@ -59,10 +59,13 @@ int parse(int argc, char** argv, Options& options) {
   app.add_option("--writers", options.writers, "threads that write results")->check(CLI::Range(1, 4096));
   app.add_option("--progress", options.every, "seconds between lines of progress where there is no terminal")
       ->check(CLI::Range(0.0, 1e9));
+  app.add_flag("--retry", options.retry, "compute shards again in which a sample was unreadable or failed");
   app.add_flag("--verify", options.verify, "compare the results in --output with their checksums, and end");
   add_layer_option(app, options);
   add_settings(app, options);
-  return parse(app, argc, argv, options, [&options] {
+  app.get_option("--threads")
+      ->description("threads of LibTorch a rank; 0: OMP_NUM_THREADS, or its share of the cores");
+  const int status = parse(app, argc, argv, options, [&options] {
     if (options.verify) return;
     if (options.model.empty()) throw CLI::RequiredError("--model");
     if (options.images.empty() && options.manifest.empty())
@@ -74,4 +77,6 @@ int parse(int argc, char** argv, Options& options) {
       }
     }
   });
+  for (auto* names : {&options.methods, &options.metrics, &options.views}) drop_repeated(*names);
+  return status;
 }

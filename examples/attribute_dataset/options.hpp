@@ -21,6 +21,7 @@ struct Options : Settings {
   std::int64_t shard = 64;
   int readers = 2;
   int writers = 1;
+  bool retry = false;
   bool verify = false;
   double every = 30.0;  ///< seconds between lines of progress where there is no terminal
 };

@@ -120,7 +120,7 @@ void Pipeline::read() {
     if (!loaded_.push({.shard = shard, .last = last, .sample = sample.get_future()})) return;
     order.unlock();
     try {
-      sample.set_value(explainer_.read(index, manifest_[index]));
+      sample.set_value(explainer_.read(manifest_, index));
     } catch (...) {
       sample.set_exception(std::current_exception());
     }

@@ -41,23 +41,6 @@ class GrowingFile {
   std::ofstream file_;
 };
 
-/// What the bytes of the results depend on.
-nlohmann::json settings_of(const Options& options, const Manifest& manifest) {
-  nlohmann::json settings = settings_json(options);
-  settings[options.manifest.empty() ? "images" : "manifest"] = manifest.fingerprint();
-  settings["masks"] = absolute(options.masks);
-  settings["labels"] = options.labels.empty() ? "" : sha256_of_file(options.labels);
-  settings["method"] = options.methods;
-  settings["metrics"] = options.metrics;
-  settings["sign"] = options.sign;
-  settings["no-raw"] = options.no_raw;
-  settings["views"] = options.views;
-  settings["batch"] = options.batch;
-  settings["shard"] = options.shard;
-  settings["count"] = manifest.size();
-  return settings;
-}
-
 void remove_temporary_files(const fs::path& folder) {
   if (!fs::is_directory(folder)) return;
   std::vector<fs::path> found;
@@ -74,9 +57,10 @@ std::string digits(const nlohmann::json& value) {
   return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value.get<double>()).ptr};
 }
 
-std::string index_row(const nlohmann::json& sample, std::int64_t shard) {
-  std::string row = std::to_string(sample.at("sample").get<std::int64_t>()) + ',' +
-                    csv_field(sample.at("path").get<std::string>()) + ',' + std::to_string(shard) + ',';
+/// `name`: as the manifest has it, which need not be UTF-8 as JSON is.
+std::string index_row(const nlohmann::json& sample, const std::string& name, std::int64_t shard) {
+  std::string row = std::to_string(sample.at("sample").get<std::int64_t>()) + ',' + csv_field(name) + ',' +
+                    std::to_string(shard) + ',';
   if (sample.contains("target")) {
     row += std::to_string(sample.at("position").get<std::int64_t>()) + ',' +
            std::to_string(sample.at("target").get<std::int64_t>()) + ',' + digits(sample.at("score"));
@@ -86,10 +70,27 @@ std::string index_row(const nlohmann::json& sample, std::int64_t shard) {
   return row + ',' + sample.at("status").get<std::string>() + '\n';
 }
 
+/// How many shards that many samples make.
+std::int64_t shards_of(std::int64_t samples, std::int64_t shard) { return (samples + shard - 1) / shard; }
+
 }  // namespace
 
-std::int64_t shards_of(std::int64_t samples, const Options& options) {
-  return (samples + options.shard - 1) / options.shard;
+nlohmann::json settings_of(const Options& options, const Manifest& manifest) {
+  nlohmann::json settings = settings_json(options);
+  const bool listed = !options.manifest.empty();
+  settings[listed ? "manifest" : "images"] = {{"count", manifest.size()},
+                                              {"names", manifest.fingerprint()},
+                                              {"folder", listed ? "" : absolute(options.images)}};
+  settings["masks"] = absolute(options.masks);
+  settings["labels"] = options.labels.empty() ? "" : sha256_of_file(options.labels);
+  settings["method"] = options.methods;
+  settings["metrics"] = options.metrics;
+  settings["sign"] = options.sign;
+  settings["no-raw"] = options.no_raw;
+  settings["views"] = options.views;
+  settings["batch"] = options.batch;
+  settings["shard"] = options.shard;
+  return settings;
 }
 
 Results::Results(const Options& options, const Manifest& manifest, const Shards& shards)
@@ -106,7 +107,7 @@ Results::Results(const Options& options, const Manifest& manifest, const Shards&
   claim_folder(folder_, "shards", settings_of(options, manifest));
   if (!options.views.empty()) make_folder(folder_ / "pictures");
   for (const char* part : {"", "shards", "pictures"}) remove_temporary_files(folder_ / part);
-  for (std::int64_t shard = 0; shard < shards_of(manifest.size(), options); ++shard) {
+  for (std::int64_t shard = 0; shard < shards_of(manifest.size(), options.shard); ++shard) {
     (shards_.finished(shard) ? finished_ : missing_).push_back(shard);
   }
   mend_log();
@@ -115,6 +116,11 @@ Results::Results(const Options& options, const Manifest& manifest, const Shards&
 }
 
 Results::~Results() { close(lock_); }
+
+void Results::log(const std::string& lines) {
+  log_ << lines << std::flush;
+  if (!log_) throw sal::FileError::at((folder_ / "log.jsonl").string(), "cannot be written");
+}
 
 /// A run that was killed may have left half a line, or none for samples that it had finished; and shards may
 /// have been removed.
@@ -149,12 +155,16 @@ void Results::mend_log() {
 nlohmann::json Results::complete(const Aggregates& aggregates) const {
   GrowingFile index(folder_ / "index.csv"), sums(folder_ / "SHA256SUMS");
   index.out() << "sample,path,shard,position,target,score,status\n";
-  for (std::int64_t shard = 0; shard < shards_of(manifest_.size(), options_); ++shard) {
+  for (std::int64_t shard = 0; shard < shards_of(manifest_.size(), options_.shard); ++shard) {
     const nlohmann::json record = shards_.record(shard);
-    for (const nlohmann::json& sample : record.at("samples")) index.out() << index_row(sample, shard);
+    for (const nlohmann::json& sample : record.at("samples")) {
+      index.out() << index_row(sample, manifest_[sample.at("sample").get<std::int64_t>()].name, shard);
+    }
     for (const auto& [name, file] : record.at("files").items()) {
       sums.out() << file.at("sha256").get<std::string>() << "  " << name << '\n';
     }
+    const fs::path path = shards_.record_path(shard);
+    sums.out() << sha256_of_file(path) << "  shards/" << path.filename().string() << '\n';
   }
   index.commit();
   const sal::Labels labels = options_.labels.empty() ? sal::Labels{} : sal::load_labels(options_.labels);
@@ -163,7 +173,7 @@ nlohmann::json Results::complete(const Aggregates& aggregates) const {
   sal::write_file_atomically(folder_ / "aggregates.json", text_of(summary));
   sal::write_file_atomically(folder_ / "mean_maps.pt", tensor_file(maps));
   sal::write_file_atomically(folder_ / "index.html", dataset_page(options_, summary, maps));
-  for (const char* name : {"aggregates.json", "index.csv", "index.html", "mean_maps.pt"}) {
+  for (const char* name : {"aggregates.json", "index.csv", "index.html", "mean_maps.pt", "settings.json"}) {
     sums.out() << sha256_of_file(folder_ / name) << "  " << name << '\n';
   }
   sums.commit();
@@ -172,31 +182,54 @@ nlohmann::json Results::complete(const Aggregates& aggregates) const {
 
 std::int64_t verify(const Options& options, std::int64_t first, std::int64_t step) {
   const fs::path folder = options.output;
-  const nlohmann::json settings = read_json(folder / "settings.json");
-  Options of_run = options;
-  of_run.shard = settings.at("shard").get<std::int64_t>();
   const Shards shards(options);
-  std::int64_t problems = 0;
-  const auto report = [&problems](const std::string& what) {
+  std::int64_t problems = 0, looked = 0;
+  const auto compare = [&](const std::string& name, const std::string& hash) {
+    if (looked++ % step != first) return;
+    std::string what;
+    if (!fs::exists(folder / name)) {
+      what = "is missing; start the run again";
+    } else if (sha256_of_file(folder / name) != hash) {
+      what = "is not what was written; remove it and start the run again";
+    }
+    if (what.empty()) return;
     ++problems;
-    std::cerr << what << '\n';
+    std::cerr << (folder / name).string() + ": " + what + '\n';
   };
-  for (std::int64_t shard = first; shard < shards_of(settings.at("count").get<std::int64_t>(), of_run);
-       shard += step) {
-    if (!shards.finished(shard)) {
-      report("shard " + std::to_string(shard) + " is missing; run again to compute it");
+
+  // Of a run that has ended SHA256SUMS has all files; else the records of the shards that are there have
+  // theirs.
+  if (fs::exists(folder / "SHA256SUMS")) {
+    std::ifstream sums(folder / "SHA256SUMS");
+    constexpr std::size_t hash = 64;
+    for (std::string line; std::getline(sums, line);) {
+      if (line.size() > hash + 2) compare(line.substr(hash + 2), line.substr(0, hash));
+    }
+    return problems;
+  }
+  const nlohmann::json settings = read_json(folder / "settings.json");
+  const nlohmann::json pictures =
+      settings.value(settings.contains("images") ? "images" : "manifest", nlohmann::json());
+  if (!pictures.contains("count") || !settings.contains("shard")) {
+    throw sal::FileError::at((folder / "settings.json").string(), "is not what attribute_dataset wrote");
+  }
+  const std::int64_t count =
+      shards_of(pictures["count"].get<std::int64_t>(), settings["shard"].get<std::int64_t>());
+  std::int64_t missing = 0;
+  for (std::int64_t shard = 0; shard < count; ++shard) {
+    if (!fs::exists(shards.record_path(shard))) {
+      ++missing;
       continue;
     }
-    try {
-      const nlohmann::json record = shards.record(shard);
-      for (const auto& [name, file] : record.at("files").items()) {
-        if (sha256_of_file(folder / name) == file.at("sha256").get<std::string>()) continue;
-        report((folder / name).string() + ": is not what was written; remove it and " +
-               (folder / "shards").string() + "/*" + std::to_string(shard) + ".json, and run again");
-      }
-    } catch (const std::exception& error) {
-      report(std::string(error.what()) + " (shard " + std::to_string(shard) + ")");
+    const nlohmann::json record = shards.record(shard);
+    for (const auto& [name, file] : record.at("files").items()) {
+      compare(name, file.at("sha256").get<std::string>());
     }
+  }
+  if (first == 0) {
+    ++problems;
+    std::cerr << folder.string() + ": the run has not ended, " + std::to_string(missing) + " of " +
+                     std::to_string(count) + " shards are missing; start it again\n";
   }
   return problems;
 }

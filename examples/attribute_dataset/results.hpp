@@ -12,8 +12,8 @@
 #include "options.hpp"
 #include "shard.hpp"
 
-/// How many shards that many samples make.
-std::int64_t shards_of(std::int64_t samples, const Options& options);
+/// What the bytes of the results depend on.
+nlohmann::json settings_of(const Options& options, const Manifest& manifest);
 
 /// While it lives no other run works in the folder.
 class Results {
@@ -29,7 +29,8 @@ class Results {
   const std::vector<std::int64_t>& missing() const { return missing_; }
   const std::vector<std::int64_t>& finished() const { return finished_; }
 
-  void log(const std::string& lines) { log_ << lines << std::flush; }
+  /// Throws FileError if that fails.
+  void log(const std::string& lines);
 
   /// index.csv, aggregates.json, mean_maps.pt, index.html and SHA256SUMS. Gives what aggregates.json holds.
   nlohmann::json complete(const Aggregates& aggregates) const;
@@ -46,6 +47,6 @@ class Results {
   std::ofstream log_;
 };
 
-/// Says on stderr which results of every `step`-th shard from `first` on are not what was written. Gives
-/// their number.
+/// Says on stderr which results are missing or not what was written; looks at every `step`-th of them from
+/// `first` on. Gives their number. Throws FileError if the folder holds no results.
 std::int64_t verify(const Options& options, std::int64_t first, std::int64_t step);

@@ -139,6 +139,20 @@ ShardSummary Shards::write(const Block& block, const Explainer& explainer) const
   return summary;
 }
 
+bool Shards::finished(std::int64_t shard) const {
+  std::error_code error;
+  if (!fs::exists(path(shard, ".json"), error)) return false;
+  const nlohmann::json record =
+      nlohmann::json::parse(sal::read_file(path(shard, ".json")), nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object()) return false;
+  for (const auto& [name, file] : record.at("files").items()) {
+    if (fs::file_size(folder_ / name, error) != file.at("bytes").get<std::uintmax_t>() || error) return false;
+  }
+  return !options_.retry || std::ranges::all_of(record.at("samples"), [](const nlohmann::json& sample) {
+    return sample.contains("target");
+  });
+}
+
 nlohmann::json Shards::record(std::int64_t shard) const { return read_json(path(shard, ".json")); }
 
 ShardSummary Shards::read(std::int64_t shard) const {

@@ -32,9 +32,10 @@ class Shards {
   /// same bytes. May be called by several threads at once.
   ShardSummary write(const Block& block, const Explainer& explainer) const;
 
-  bool finished(std::int64_t shard) const {
-    return std::filesystem::exists(path(shard, ".json")) && std::filesystem::exists(path(shard, ".pt"));
-  }
+  /// Is there a record, and all its files in the size that it says? With --retry: and no sample that was
+  /// unreadable or failed.
+  bool finished(std::int64_t shard) const;
+  std::filesystem::path record_path(std::int64_t shard) const { return path(shard, ".json"); }
   nlohmann::json record(std::int64_t shard) const;
   ShardSummary read(std::int64_t shard) const;
 

@@ -8,7 +8,8 @@
 #include <string>
 #include <utility>
 
-/// A sum that does not depend on the order of its terms: in units of 2^-64, 5e-20.
+/// A sum that does not depend on the order of its terms: in units of 2^-64, 5e-20;
+/// terms above 2^40 count as that.
 __extension__ using Exact = __int128;
 
 /// Used by one thread of each rank. Nothing in it waits by turning in circles, which would take a core from

@@ -32,9 +32,10 @@ std::vector<std::string> pictures(const fs::path& folder) {
 
 fs::path mask_of(const fs::path& folder, const std::string& image) {
   if (folder.empty()) return {};
+  std::error_code none;  // a name that no file can have is no mask
   fs::path file = folder / image;
-  if (!fs::exists(file)) file.replace_extension(".png");
-  return fs::exists(file) ? file : fs::path();
+  if (!fs::exists(file, none)) file.replace_extension(".png");
+  return fs::exists(file, none) ? file : fs::path();
 }
 
 at::Tensor load_mask(const fs::path& file, int height, int width) {

@@ -1,6 +1,7 @@
 #include "run_folder.hpp"
 
 #include <openssl/evp.h>
+#include <torch/version.h>
 #include <salience/file.hpp>
 
 #include <array>
@@ -44,7 +45,9 @@ nlohmann::json settings_json(const Settings& settings) {
           {"noise", settings.noise},
           {"steps", settings.steps},
           {"baseline", path ? sha256_of_file(baseline) : baseline},
-          {"tolerance", settings.tolerance}};
+          {"tolerance", settings.tolerance},
+          {"chunk", settings.chunk},
+          {"libtorch", TORCH_VERSION}};
 }
 
 std::string text_of(const nlohmann::json& json) {
@@ -61,22 +64,28 @@ nlohmann::json read_json(const fs::path& path) {
 void claim_folder(const fs::path& folder, const std::string& results, const nlohmann::json& settings) {
   make_folder(folder / results);
   const fs::path file = folder / "settings.json";
+  if (fs::is_empty(folder / results)) return sal::write_file_atomically(file, text_of(settings));
   if (!fs::exists(file)) {
-    if (!fs::is_empty(folder / results)) {
-      throw sal::FileError::at(file.string(),
-                               "is missing, though there are results; choose another --output");
-    }
-    sal::write_file_atomically(file, text_of(settings));
-    return;
+    throw sal::FileError::at(file.string(), "is missing, though there are results; choose another --output");
   }
-  const nlohmann::json before = read_json(file);
-  for (const auto& [name, value] : settings.items()) {
-    const nlohmann::json old = before.value(name, nlohmann::json());
-    if (old == value) continue;
-    std::string what = "the results there are of another --" + name;
-    if (name != "model") what += " (" + old.dump() + ", now " + value.dump() + ")";
-    throw sal::FileError::at(file.string(), what + "; give it again, or choose another --output");
+  const std::string other = difference(read_json(file), settings);
+  if (!other.empty()) {
+    throw sal::FileError::at(file.string(), "the results there are of another " + other +
+                                                "; give it again, or choose another --output");
   }
+}
+
+std::string difference(const nlohmann::json& before, const nlohmann::json& now) {
+  const auto shown = [](const nlohmann::json& value) {
+    return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  for (const auto& [name, value] : now.items()) {
+    const std::string old = shown(before.value(name, nlohmann::json())), mine = shown(value);
+    if (old == mine) continue;
+    constexpr std::size_t hash = 66;  // a SHA-256 in its quotes says nothing
+    return "--" + name + (mine.size() == hash ? "" : " (" + old + ", now " + mine + ")");
+  }
+  return {};
 }
 
 std::string csv_field(const std::string& text) {

@@ -26,8 +26,12 @@ std::string text_of(const nlohmann::json& json);
 /// The file's JSON object. Throws FileError if it holds something else.
 nlohmann::json read_json(const std::filesystem::path& path);
 
+/// The first option in which two settings differ, for a message: "--steps (50, now 10)". Empty if they are
+/// alike.
+std::string difference(const nlohmann::json& before, const nlohmann::json& now);
+
 /// Makes the folder and FOLDER/settings.json, or takes up what is there. `results` is the folder in it that
-/// holds the results; it is made too. Throws FileError if the results were made with other settings.
+/// holds the results; it is made too. Throws FileError if there are results of other settings.
 void claim_folder(const std::filesystem::path& folder, const std::string& results,
                   const nlohmann::json& settings);
 

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <iostream>
+#include <set>
 
 namespace {
 
@@ -16,6 +17,11 @@ bool parse_size(const std::string& text, Settings& settings) {
 }
 
 }  // namespace
+
+void drop_repeated(std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  std::erase_if(names, [&seen](const std::string& name) { return !seen.insert(name).second; });
+}
 
 void add_layer_option(CLI::App& app, Settings& settings) {
   app.add_option("--layer", settings.layers,

@@ -55,6 +55,9 @@ struct Settings {
   std::int64_t chunk = 0;
 };
 
+/// Of names that are there several times only the first is kept.
+void drop_repeated(std::vector<std::string>& names);
+
 /// Adds the option --layer.
 void add_layer_option(CLI::App& app, Settings& settings);
 

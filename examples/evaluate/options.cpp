@@ -2,18 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <set>
 
 #include "../common/metrics.hpp"
-
-namespace {
-
-void drop_repeated(std::vector<std::string>& names) {
-  std::set<std::string> seen;
-  std::erase_if(names, [&seen](const std::string& name) { return !seen.insert(name).second; });
-}
-
-}  // namespace
 
 int parse(int argc, char** argv, Options& options) {
   CLI::App app{

@@ -29,9 +29,9 @@ def command(*arguments, ranks=0):
     return [*map(str, [*mpi, program("SALIENCE_ATTRIBUTE_DATASET"), *arguments])]
 
 
-def dataset(*arguments, ranks=0):
+def dataset(*arguments, ranks=0, environment=None):
     return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL, timeout=300)  # fmt: skip
+                          stdin=subprocess.DEVNULL, timeout=300, env=environment)  # fmt: skip
 
 
 def rows(folder):
@@ -232,9 +232,20 @@ class AttributeDataset(unittest.TestCase):
         self.assertEqual((done.stderr, done.returncode), ("", 0))
         self.assertEqual([row["target"] for row in rows(out)], [rows(self.out)[4]["target"], "5"])
 
+    def test_names_that_are_strange(self):
+        strange = b"b\xff.png"
+        shutil.copy(self.images / self.names[0], os.path.join(os.fsencode(self.folder), strange))
+        out = self.folder / "strange"
+        manifest = self.manifest("strange.txt", strange + b"\n" + b"x" * 300 + b".png\n")
+        done = dataset(*self.arguments(out, manifest=manifest, masks=self.masks))
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        self.assertIn(b"\n0," + strange + b",0,0,", (out / "index.csv").read_bytes())
+        self.assertIn("2 samples: 1 done, 1 unreadable", done.stdout)
+
     def test_bad_manifests(self):
         for name, text, words in (("a.csv", 'path\nx,"y', "line 2"), ("b.txt", "\n\n", "no pictures"),
-                                  ("c.csv", "path,target\n", "no pictures")):  # fmt: skip
+                                  ("c.csv", "path,target\n", "no pictures"),
+                                  ("d.csv", "Path,label\nx,y\n", "column 'label'")):  # fmt: skip
             message = self.fails(1, *self.arguments(self.folder / "bad", manifest=self.manifest(name, text)))
             self.assertIn(words, message)
             self.assertIn(name, message)
@@ -265,16 +276,30 @@ class AttributeDataset(unittest.TestCase):
     @needs_mpi
     def test_ranks_share_the_cores(self):
         cores = len(os.sched_getaffinity(0))
+        few = self.manifest("few.txt", "".join(f"images/{name}\n" for name in self.names[:4]))
         for ranks in (1, 2, 3):
             out = self.folder / f"cores{ranks}"
-            done = dataset(*self.arguments(out, threads=None), ranks=ranks)
+            free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+            done = dataset(*self.arguments(out, threads=None, manifest=few), ranks=ranks, environment=free)
             self.assertIn(f"of {max(1, cores // ranks)} thread", done.stdout, done.stderr)
+        done = dataset(*self.arguments(self.folder / "one thread", threads=None, manifest=few), environment=free | {"OMP_NUM_THREADS": "1"})
+        self.assertIn("of 1 thread;", done.stdout, done.stderr)
 
     @needs_mpi
     def test_a_rank_that_cannot_work_ends_the_run(self):
         done = dataset(*self.arguments(self.folder / "none", layer="nonsense"), ranks=2)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("nonsense", done.stderr)
+
+    @needs_mpi
+    def test_ranks_that_see_different_pictures_are_refused(self):
+        other = self.manifest("other.txt", f"images/{self.names[0]}\n")
+        mine = self.manifest("mine.txt", f"images/{self.names[0]}\nimages/{self.names[1]}\n")
+        first, *words = (command(*self.arguments(self.folder / "differ", manifest=manifest), ranks=1) for manifest in (mine, other))
+        done = subprocess.run([*first, ":", *words[0][words[0].index("-n"):]], capture_output=True, text=True, timeout=300)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("rank 1", done.stderr)
+        self.assertIn("another --manifest", done.stderr)
 
     # ---- faults -----------------------------------------------------------------------------------------------
 
@@ -283,17 +308,17 @@ class AttributeDataset(unittest.TestCase):
         last start end; gives how many samples each start had found done."""
         chance, found = random.Random(5), []
         for kill in range(kills + 1):
-            process = subprocess.Popen(command(*self.arguments(out, steps=60, shard=2, batch=2), ranks=ranks), stdout=subprocess.PIPE,
+            process = subprocess.Popen(command(*self.arguments(out, steps=150, shard=2, batch=2), ranks=ranks), stdout=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL, text=True)  # fmt: skip
             done = len(list(out.glob("shards/*[0-9].json")))
             found.append(done)
             if kill < kills:
                 while process.poll() is None and not self.at_work(process.pid, out):
                     time.sleep(0.002)
-                if chance.random() < 0.5:  # else at once, while the first are computed
+                if chance.random() < 0.3:  # else at once, while the first are computed
                     while process.poll() is None and len(list(out.glob("shards/*[0-9].json"))) == done:
                         time.sleep(0.002)
-                time.sleep(chance.uniform(0.0, 0.1))
+                time.sleep(chance.uniform(0.0, 0.05))
                 victims = self.processes(process.pid)
                 self.assertTrue(victims, f"it ended before kill {kill}")
                 os.kill(chance.choice(victims), signal.SIGKILL)
@@ -328,7 +353,7 @@ class AttributeDataset(unittest.TestCase):
 
     def check_kills(self, ranks):
         truth, out = self.folder / f"truth{ranks}", self.folder / f"killed{ranks}"
-        done = dataset(*self.arguments(truth, steps=60, shard=2, batch=2))
+        done = dataset(*self.arguments(truth, steps=150, shard=2, batch=2))
         self.assertEqual(done.returncode, 0, done.stderr)
         found = self.killed(ranks, 20 if ranks else 5, out)
         self.assertEqual(files(out), files(truth))
@@ -368,7 +393,7 @@ class AttributeDataset(unittest.TestCase):
 
     def test_bad_samples_are_logged_and_passed_over(self):
         (self.folder / "bad.png").write_text("no picture")
-        text = "path,target,mask\n" + "".join(
+        text = "Path,TARGET,mask\n" + "".join(
             f"{path},{target},{mask}\n" for path, target, mask in (
                 (self.images / self.names[0], "", ""), ("bad.png", "", ""), (self.images / self.names[1], 8, ""),
                 (self.images / self.names[2], "nonsense", ""), (self.images / self.names[3], "", "bad.png"),
@@ -429,7 +454,26 @@ class AttributeDataset(unittest.TestCase):
             message = self.fails(1, *self.arguments(self.out, **other))
             self.assertIn(words, message)
             self.assertEqual(len(message.splitlines()), 1, message)
+        copy = self.folder / "copy of the images"
+        shutil.copytree(self.images, copy)
+        self.assertIn("--images", self.fails(1, *self.arguments(self.out, images=copy)))
         self.assertEqual(files(self.out), content)
+
+    def test_what_failed_at_once_can_be_tried_with_other_settings(self):
+        out = self.folder / "tried"
+        few = self.manifest("few.txt", f"images/{self.names[0]}\n")
+        self.fails(1, *self.arguments(out, manifest=few, layer="nonsense"))
+        self.assertEqual(dataset(*self.arguments(out, manifest=few)).returncode, 0)
+
+    def test_results_below_the_pictures_are_no_pictures(self):
+        images = self.folder / "photos"
+        images.mkdir()
+        shutil.copy(self.images / self.names[0], images / "a.png")
+        (images / "again").symlink_to(images)
+        for computed in (1, 0):
+            done = dataset(*self.arguments(images / "out", images=images, masks=None, metrics=None, views="overlay"))
+            self.assertEqual((done.stderr, done.returncode), ("", 0))
+            self.assertIn(f"1 samples: 1 done\n{computed} computed now", done.stdout)
 
     def test_two_runs_at_once_are_refused(self):
         out = self.folder / "twice"
@@ -446,22 +490,60 @@ class AttributeDataset(unittest.TestCase):
         done = dataset("--output", out, "--verify")
         self.assertEqual((done.stderr, done.returncode), ("", 0))
         subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=True)
-        path = out / "shards/0000003.pt"
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
+        for name in ("shards/0000003.pt", "shards/0000001.json", "index.csv"):
+            content = bytearray((out / name).read_bytes())
+            content[len(content) // 2] ^= 1
+            (out / name).write_bytes(content)
         (out / "shards/0000004.json").unlink()
         (out / "shards/0000005.sums.pt").unlink()
+        (out / "mean_maps.pt").unlink()
         for ranks in (0, 2) if MPIRUN else (0,):
             done = dataset("--output", out, "--verify", ranks=ranks)
             self.assertNotEqual(done.returncode, 0)
-            for words in ("0000003.pt: is not what was written", "shard 4 is missing", "0000005.sums.pt", "3 problems"):
-                self.assertIn(words, done.stderr)
+            for name in ("shards/0000003.pt", "shards/0000001.json", "index.csv"):
+                self.assertIn(f"{name}: is not what was written; remove it", done.stderr)
+            for name in ("shards/0000004.json", "shards/0000005.sums.pt", "mean_maps.pt"):
+                self.assertIn(f"{name}: is missing", done.stderr)
+            self.assertIn("6 problems", done.stderr)
         # What the messages say to do.
-        path.unlink(), (out / "shards/0000003.json").unlink(), (out / "shards/0000005.json").unlink()
+        (out / "shards/0000003.pt").unlink(), (out / "shards/0000001.json").unlink()
         done = dataset(*self.arguments(out))
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"{4 * SHARD} computed now", done.stdout)
         self.assertEqual(files(out), files(self.out))
+
+    def test_of_a_run_that_has_not_ended_the_shards_are_verified(self):
+        out = self.folder / "not ended"
+        shutil.copytree(self.out, out)
+        (out / "SHA256SUMS").unlink(), (out / "shards/0000004.json").unlink()
+        (out / "shards/0000002.pt").write_bytes(b"nothing")
+        message = self.fails(1, "--output", out, "--verify")
+        for words in ("0000002.pt: is not what was written", "the run has not ended, 1 of 8 shards are missing", "2 problems"):
+            self.assertIn(words, message)
+        (out / "settings.json").write_text("{}")
+        self.assertIn("settings.json", self.fails(1, "--output", out, "--verify"))
+
+    def test_what_a_power_failure_leaves_is_computed_again(self):
+        out = self.folder / "power"
+        shutil.copytree(self.out, out)
+        for name in ("0000001.json", "0000003.pt", "0000006.sums.pt"):
+            (out / "shards" / name).write_bytes(b"")
+        done = dataset(*self.arguments(out))
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+        self.assertIn(f"{3 * SHARD} computed now", done.stdout)
+        self.assertEqual(files(out), files(self.out))
+
+    def test_bad_samples_can_be_tried_again(self):
+        late, out = self.folder / "late.png", self.folder / "retry"
+        manifest = self.manifest("late.txt", f"images/{self.names[0]}\nlate.png\nimages/{self.names[1]}\n")
+        arguments = self.arguments(out, manifest=manifest, shard=1)
+        done = dataset(*arguments)
+        self.assertIn("3 samples: 2 done, 1 unreadable", done.stdout)
+        shutil.copy(self.images / self.names[2], late)
+        self.assertIn("0 computed now", dataset(*arguments).stdout)
+        done = dataset(*arguments, "--retry")
+        self.assertIn("3 samples: 3 done\n1 computed now", done.stdout)
+        self.assertEqual([record["status"] for record in logged(out)], ["done"] * 3)
 
     def test_wrong_usage(self):
         for words, arguments in (("--model", ["--output", "x"]), ("--images or --manifest", ["--model", "m", "--output", "x"]),
