@@ -364,7 +364,7 @@ def fidelity():
 
 def dataset():
     """Samples a second of attribute_dataset, of the loop that one writes first, and of the model alone."""
-    folder = SETTING.work / "dataset"
+    folder = (SETTING.work / "dataset").resolve()
     folder.mkdir(exist_ok=True)
     settings = []
     for net, file, size, count in (("MobileNetV2, photos 1280x720", net_file("mobilenet_v2"), 224, 240),
@@ -387,7 +387,7 @@ def dataset():
         shutil.rmtree(out, ignore_errors=True)
         mpi = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
         told = run([*mpi, program, "--model", file, "--size", f"{size}x{size}", "--manifest", manifest, "--threads", threads,
-                    "--output", out], threads)  # fmt: skip
+                    "--shard", 8 if "ResNet" in str(manifest) else 16, "--output", out], threads)  # fmt: skip
         rate, start = (float(re.search(pattern, told)[1]) for pattern in (r"\(([0-9.e+-]+)/s\)", r"start-up ([0-9.e+-]+) s"))
         return {"rate": rate, "startup": start}
 

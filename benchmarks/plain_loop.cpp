@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   at::set_num_threads(threads);
   const auto model = sal::ScriptModel::load(file);
   const sal::GradientAttributor attributor(model);
-  const auto preprocess = sal::Preprocessor(sal::Resize{size, size}, sal::ToTensor{}, sal::Normalize{});
+  const auto preprocess = sal::imagenet_preprocessor(size, size);
   fs::create_directories(folder);
 
   std::vector<std::string> names;

@@ -344,7 +344,7 @@ def fidelity(data):
 def dataset(data):
     """Rates, with their ratio to the pure model's in each round."""
     lines = ["## What does a data set cost?", ""]
-    lines += wrapped("""`attribute_dataset` with vanilla gradients in batches of 8, raw output alone, `Prepare::none`: samples
+    lines += wrapped("""`attribute_dataset` with vanilla gradients in batches of 8, shards of 16 (ResNet-50: 8), raw output alone, `Prepare::none`: samples
         a second between start-up and the last shard on the disk. The plain loop reads, computes and writes one batch after the
         other; "model alone" has its inputs in memory and writes nothing. On 2 cores one thread of the model leaves one core to
         the readers; with two threads, or two ranks, they share.""")

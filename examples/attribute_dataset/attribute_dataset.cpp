@@ -303,6 +303,8 @@ void run(const Options& options, Team& team) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // The heaps that other threads than main get are small, and given back and fetched again all the time.
+  mallopt(M_ARENA_MAX, 1);
   Options options;
   const std::unique_ptr<Team> team = join_team();
   return run_program(

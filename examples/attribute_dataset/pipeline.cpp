@@ -1,6 +1,8 @@
 #include "pipeline.hpp"
 
 #include <ATen/Parallel.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -40,6 +42,9 @@ Pipeline::Pipeline(const Options& options, const Manifest& manifest, const Shard
   std::latch started(options.readers + options.writers);
   const auto single = [&started](const auto& stage) {
     at::set_num_threads(1);
+    // The model goes first: where it has a thread on each core, one that waits for its turn holds up all of
+    // them. On Linux this is of this thread alone.
+    setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 10);
     started.count_down();
     stage();
   };
