@@ -5,6 +5,14 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** An element of SVG. */
+function drawn(tag, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
 // JSON has no infinities and no NaN: they are null.
 function number(x, digits = 4) {
   if (x === null) return "undefined";
