@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to saliency maps: installs what is missing, builds the example programs, and explains a picture.
+# From nothing to saliency maps: installs what is missing, builds `attribute`, and explains a picture.
 #
 #   bash examples/quickstart.sh [IMAGE [MODEL [LABELS]]]
 #
@@ -25,15 +25,14 @@ elif (($# > 2)); then
 fi
 
 begin quickstart
-need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-dev nlohmann-json3-dev
-want libssl-dev  # for the programs evaluate and attribute_dataset
+need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libcli11-dev nlohmann-json3-dev
 find_torch
 mapfile -t torch < <(torch_options "$TORCH_DIR")
 logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF "${torch[@]}" || {
   show_log
   stop "CMake could not configure the build."
 }
-stage "Building the example programs" cmake --build "$build" || stop "The example programs do not build."
+stage "Building attribute" cmake --build "$build" --target attribute || stop "The program attribute does not build."
 
 if (($# == 1)); then
   say "The shipped network knows eight drawn shapes and nothing else: give a MODEL for photographs."
