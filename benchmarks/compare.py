@@ -367,9 +367,9 @@ def dataset():
     folder = (SETTING.work / "dataset").resolve()
     folder.mkdir(exist_ok=True)
     settings = []
-    for net, file, size, count in (("MobileNetV2, photos 1280x720", net_file("mobilenet_v2"), 224, 240),
-                                   ("ResNet-50, photos 1280x720", net_file("resnet50"), 224, 64),
-                                   ("scenes, 96x96", HERE.parent / "examples/data/scenes.pt", 96, 2400)):  # fmt: skip
+    for net, file, size, count in (("MobileNetV2, photos 1280x720", net_file("mobilenet_v2"), 224, 720),
+                                   ("ResNet-50, photos 1280x720", net_file("resnet50"), 224, 160),
+                                   ("scenes, 96x96", HERE.parent / "examples/data/scenes.pt", 96, 4800)):  # fmt: skip
         paths = []
         for i in range(24):
             path = folder / f"{size}_{i}.{'jpg' if size > 96 else 'png'}"
@@ -387,13 +387,13 @@ def dataset():
         shutil.rmtree(out, ignore_errors=True)
         mpi = ["mpirun", "--allow-run-as-root", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
         told = run([*mpi, program, "--model", file, "--size", f"{size}x{size}", "--manifest", manifest, "--threads", threads,
-                    "--shard", 8 if "ResNet" in str(manifest) else 16, "--output", out], threads)  # fmt: skip
+                    "--prepare", "fast", "--shard", 16, "--output", out], threads)  # fmt: skip
         rate, start = (float(re.search(pattern, told)[1]) for pattern in (r"\(([0-9.e+-]+)/s\)", r"start-up ([0-9.e+-]+) s"))
         return {"rate": rate, "startup": start}
 
     def plain(file, size, manifest, threads, *more):
         return {"rate": float(run([SETTING.build / "benchmarks/plain_loop", file, manifest, size, folder / "plain", "--threads",
-                                   threads, *more], threads))}  # fmt: skip
+                                   threads, "--fast", *more], threads))}  # fmt: skip
 
     result = []
     for number in rounds("dataset"):

@@ -1,10 +1,10 @@
 // What does a data set cost without attribute_dataset? The loop that one writes first: read, gradient, write,
 // a batch after the other.
 //
-//     plain_loop MODEL.pt MANIFEST.txt SIZE FOLDER [--batch 8] [--threads 1] [--model-only]
+//     plain_loop MODEL.pt MANIFEST.txt SIZE FOLDER [--batch 8] [--threads 1] [--fast] [--model-only]
 //
-// Prints samples a second. --model-only reads all pictures beforehand and writes nothing: what is left is the
-// model's own time.
+// Prints samples a second. --fast: with Prepare::fast. --model-only reads all pictures beforehand and writes
+// nothing: what is left is the model's own time.
 
 #include <ATen/Parallel.h>
 #include <malloc.h>
@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 int main(int argc, char** argv) {
   std::string file, list, folder;
   int size = 224, batch = 8, threads = 1;
-  bool model_only = false;
+  bool fast = false, model_only = false;
   CLI::App app{"Attributes pictures in a plain loop."};
   app.add_option("model", file)->required();
   app.add_option("manifest", list)->required();
@@ -34,13 +34,15 @@ int main(int argc, char** argv) {
   app.add_option("folder", folder)->required();
   app.add_option("--batch", batch);
   app.add_option("--threads", threads);
+  app.add_flag("--fast", fast);
   app.add_flag("--model-only", model_only);
   CLI11_PARSE(app, argc, argv);
 
   mallopt(M_MMAP_THRESHOLD, 1 << 30);  // as attribute_dataset does
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   at::set_num_threads(threads);
-  const auto model = sal::ScriptModel::load(file);
+  const auto model =
+      sal::ScriptModel::load(file, {.prepare = fast ? sal::Prepare::fast : sal::Prepare::none});
   const sal::GradientAttributor attributor(model);
   const auto preprocess = sal::imagenet_preprocessor(size, size);
   fs::create_directories(folder);

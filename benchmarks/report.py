@@ -1,8 +1,8 @@
-"""Writes docs/performance.md and docs/images/performance.svg from the results that compare.py left.
+"""Writes a page and its plot from the results that compare.py left.
 
-report.py RESULTS DOCS
+report.py RESULTS DOCS [PAGE]      DOCS/PAGE.md and DOCS/images/PAGE.svg; PAGE: performance
 
-The same results give the same bytes. What benchmarks/notes.md says below a heading `## QUESTION` goes below that
+The same results give the same bytes. What benchmarks/notes/PAGE.md says below a heading `## QUESTION` goes below that
 question's tables.
 """
 
@@ -20,7 +20,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
 
 NETS = {"vgg16": "VGG16", "resnet50": "ResNet-50", "mobilenet_v2": "MobileNetV2"}
-NOTES = pathlib.Path(__file__).with_name("notes.md")
+NOTES = pathlib.Path(__file__).with_name("notes")
 
 # What issue 6 asks for, at most.
 PREDICTED = {"vgg16": (0.62, 0.55), "resnet50": (0.62, 0.50), "mobilenet_v2": (0.55, 0.40)}  # and the stretch
@@ -342,12 +342,15 @@ def fidelity(data):
 
 
 def dataset(data):
-    """Rates, with their ratio to the pure model's in each round."""
+    """Rates, with their ratio to the pure model's in each round, and to what two cores can do at all: a sample's cost on one
+    core beside the model is what the plain loop takes longer than the model alone."""
     lines = ["## What does a data set cost?", ""]
-    lines += wrapped("""`attribute_dataset` with vanilla gradients in batches of 8, shards of 16 (ResNet-50: 8), raw output alone, `Prepare::none`: samples
-        a second between start-up and the last shard on the disk. The plain loop reads, computes and writes one batch after the
-        other; "model alone" has its inputs in memory and writes nothing. On 2 cores one thread of the model leaves one core to
-        the readers; with two threads, or two ranks, they share.""")
+    lines += wrapped("""`attribute_dataset` with vanilla gradients in batches of 8, shards of 16, raw output alone, `Prepare::fast`:
+        samples a second between start-up and the last shard on the disk. The plain loop reads, computes and writes one batch
+        after the other; "model alone" has its inputs in memory and writes nothing. One thread of the model leaves a core to the
+        readers, and may wait for nothing. With two threads, or two ranks, there is no such core: the limit is two cores that
+        are never idle, over what a sample takes of them (the model's share as measured alone, and what the plain loop with one
+        thread takes longer than the model).""")
     rows, most = [], 1.03
     for net in dict.fromkeys(r["net"] for r in data["rounds"]):
         some = [r["rows"] for r in data["rounds"] if r["net"] == net]
@@ -357,17 +360,30 @@ def dataset(data):
             over = Spread(r[f"model alone, {count}"]["rate"] / r[f"attribute_dataset, {count}"]["rate"] for r in some)
             verdict = judged(f"{net}, data set, {on(int(count))}", over.median, most)
             rows.append([net, f"1 rank, {on(int(count))}", *(rate(f"{what}, {count}").text(rounded) for what in
-                         ("model alone", "plain loop", "attribute_dataset")), over.text(lambda v: f"{v:.3f}"), *verdict])  # fmt: skip
+                         ("model alone", "plain loop", "attribute_dataset")), over.text(lambda v: f"{v:.3f}"), *verdict,
+                         of_limit(some, count, f"attribute_dataset, {count}") if int(count) > 1 else ""])  # fmt: skip
         if "attribute_dataset, 2 ranks" in some[0]:
-            rows.append([net, "2 ranks, 1 thread each", "", "", rate("attribute_dataset, 2 ranks").text(rounded), "", "", ""])
+            rows.append([net, "2 ranks, 1 thread each", "", "", rate("attribute_dataset, 2 ranks").text(rounded), "", "", "",
+                         of_limit(some, "1", "attribute_dataset, 2 ranks")])  # fmt: skip
     lines += table(["network, pictures", "", "model alone", "plain loop", "`attribute_dataset`", "model alone over it", "target",
-                    "verdict"], rows)  # fmt: skip
+                    "verdict", "of the limit"], rows)  # fmt: skip
     startup = {net: Spread(r["rows"]["attribute_dataset, 1"]["startup"] for r in data["rounds"] if r["net"] == net)
                for net in dict.fromkeys(r["net"] for r in data["rounds"])}  # fmt: skip
     told = "; ".join(f"{net.split(',')[0]} {two(spread.median)} s" for net, spread in startup.items())
     few, many = (data["memory"][count] for count in ("1000", "10000"))
     return lines + wrapped(f"""Start-up of a rank (manifest, results, model) before its first sample: {told}. Peak memory with the
         scenes network: {few:.0f} MB after 1,000 samples, {many:.0f} MB after 10,000.""")
+
+
+def of_limit(rounds, threads, row):
+    """Of the samples that two cores could do if neither were ever idle, how many were done."""
+
+    def share(rows):
+        model = int(threads) / rows[f"model alone, {threads}"]["rate"]  # seconds of one core
+        beside = 1 / rows["plain loop, 1"]["rate"] - 1 / rows["model alone, 1"]["rate"]
+        return rows[row]["rate"] * (model + beside) / 2
+
+    return Spread(share(r) for r in rounds).text(lambda v: f"{100 * v:.0f}%")
 
 
 def rounded(value):
@@ -409,20 +425,21 @@ SECTIONS = (
 )
 
 
-def notes():
+def notes(name):
     """{question: lines} of the hand-written notes."""
-    if not NOTES.exists():
+    file = NOTES / f"{name}.md"
+    if not file.exists():
         return {}
-    parts = re.split(r"^## (\w+)\n", NOTES.read_text(), flags=re.MULTILINE)
-    return {name: [*text.strip().splitlines(), ""] for name, text in zip(parts[1::2], parts[2::2])}
+    parts = re.split(r"^## (\w+)\n", file.read_text(), flags=re.MULTILINE)
+    return {question: [*text.strip().splitlines(), ""] for question, text in zip(parts[1::2], parts[2::2])}
 
 
-def introduction(results):
+def introduction(results, name):
     machine = max((r["machine_is"] for r in results.values()), key=lambda m: m["date"])
     dates = sorted({r["machine_is"]["date"] for r in results.values()})
     versions = ", ".join(f"{p} {v}" for p, v in machine["versions"].items())
     when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
-    written = "<!-- Written by benchmarks/report.py; sentences of our own stand in benchmarks/notes.md. -->"
+    written = f"<!-- Written by benchmarks/report.py; sentences of our own stand in benchmarks/notes/{name}.md. -->"
     lines = ["# How fast it is", "", written, ""]
     lines += wrapped(f"""Measured on {when} by `bash benchmarks/run.sh all`, in which our programs and the Python peers
         take turns on the same LibTorch and with the same number of threads: {machine['cpu']}, {machine['cores']} cores,
@@ -432,20 +449,20 @@ def introduction(results):
     return lines
 
 
-def page(results):
+def page(results, name):
     VERDICTS.clear()
-    said, body = notes(), []
-    for name, file, write in SECTIONS:
+    said, body = notes(name), []
+    for question, file, write in SECTIONS:
         if file in results:
-            body += write(results[file]) + said.get(name, [])
+            body += write(results[file]) + said.get(question, [])
     missed = [f"{what} ({value:.3g} instead of {most:g})" for what, value, most, met in VERDICTS if not met]
     summary = f"{len(VERDICTS) - len(missed)} of {len(VERDICTS)} targets are met."
     if missed:
         summary += f" Missed: {'; '.join(missed)}."
     picture = []
     if "backward_pass" in results:
-        picture = ["![Our time over Captum's, and the targets](images/performance.svg)", ""]
-    text = introduction(results) + said.get("introduction", []) + picture + wrapped(summary) + body
+        picture = [f"![Our time over Captum's, and the targets](images/{name}.svg)", ""]
+    text = introduction(results, name) + said.get("introduction", []) + picture + wrapped(summary) + body
     return "\n".join(text).rstrip() + "\n"
 
 
@@ -477,7 +494,7 @@ def plot(results, path):
     axes.axvline(1.0, color="#888888", linestyle=":")
     axes.set_yticks(range(len(nets)), [NETS[n] for n in nets])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.05)
+    axes.set_xlim(0, max(1.05, axes.get_xlim()[1]))
     axes.set_xlabel("our time / Captum's, one thread (1: as fast as Captum)")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
@@ -488,16 +505,16 @@ def plot(results, path):
     pyplot.close(figure)
 
 
-def main(folder, docs):
+def main(folder, docs, name="performance"):
     results = {p.stem: json.loads(p.read_text()) for p in sorted(folder.glob("*.json"))}
     if not results:
         raise SystemExit(f"no results in {folder}: run bash benchmarks/run.sh all")
-    (docs / "performance.md").write_text(page(results))
-    print(f"wrote {docs / 'performance.md'}")
+    (docs / f"{name}.md").write_text(page(results, name))
+    print(f"wrote {docs / name}.md")
     if "backward_pass" in results:
-        plot(results, docs / "images" / "performance.svg")
-        print(f"wrote {docs / 'images' / 'performance.svg'}")
+        plot(results, docs / "images" / f"{name}.svg")
+        print(f"wrote {docs / 'images' / name}.svg")
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+    main(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), *sys.argv[3:])

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Answers questions about this machine. Run it with nothing else on the machine.
 #
-#   bash benchmarks/run.sh all                 every question beside the Python peers, and docs/performance.md: 20 minutes
+#   bash benchmarks/run.sh all                 every question beside the Python peers, and docs/performance.md: 40 minutes
 #   bash benchmarks/run.sh QUESTION... [--rounds N] [--models vgg16,resnet50,mobilenet_v2] [--photos N]
 #   bash benchmarks/run.sh --report-only       writes docs/performance.md again from what was measured
 #   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
@@ -10,6 +10,7 @@
 # QUESTION: backward_pass (with the machine's limit), guided_grad_cam, tolerance, sampled_methods, startup, pictures, scaling,
 # fidelity, dataset, compile_time. PROGRAM: a C++ file here; its first lines say what it takes. Figures are kept in
 # build/benchmarks/results. The real photos and the trained network of SALIENCE_SHARED_DATA (../shared/data) are used if there.
+# SALIENCE_PAGE=performance-intel writes docs/performance-intel.md instead, with the notes of that name.
 #
 # Rounds of all rows are interleaved, and tables show medians, so that the ratios of one run can be trusted. OMP_NUM_THREADS
 # sets the number of threads of a program alone.
@@ -20,7 +21,7 @@ here=$SALIENCE_ROOT/benchmarks
 build=$SALIENCE_BUILD/benchmarks
 shared=${SALIENCE_SHARED_DATA:-$SALIENCE_ROOT/../shared/data}
 
-report() { "$PEERS" "$here/report.py" "$build/results" "$SALIENCE_ROOT/docs"; }
+report() { "$PEERS" "$here/report.py" "$build/results" "$SALIENCE_ROOT/docs" "${SALIENCE_PAGE:-performance}"; }
 
 begin benchmarks
 need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libbenchmark-dev libcli11-dev nlohmann-json3-dev \
