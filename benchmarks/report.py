@@ -455,7 +455,7 @@ def page(results, name):
     for question, file, write in SECTIONS:
         if file in results:
             body += write(results[file]) + said.get(question, [])
-    missed = [f"{what} ({value:.3g} instead of {most:g})" for what, value, most, met in VERDICTS if not met]
+    missed = [f"{what} ({value:{'.3g' if f'{value:.3g}' != f'{most:g}' else '.4g'}} instead of {most:g})" for what, value, most, met in VERDICTS if not met]
     summary = f"{len(VERDICTS) - len(missed)} of {len(VERDICTS)} targets are met."
     if missed:
         summary += f" Missed: {'; '.join(missed)}."

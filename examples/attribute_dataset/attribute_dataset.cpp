@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -19,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "../common/metrics.hpp"
 #include "../common/program.hpp"
 #include "../common/run_folder.hpp"
 #include "../progress_line.hpp"
@@ -40,6 +42,19 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// A mask that is not found is none, so wrong names would go unnoticed.
+void look_for_masks(const Options& options, const Manifest& manifest) {
+  const bool wanted = std::ranges::any_of(metric_names(), [&options](const MetricName& metric) {
+    return metric.needs_mask && std::ranges::find(options.metrics, metric.name) != options.metrics.end();
+  });
+  const std::int64_t first = std::min<std::int64_t>(manifest.size(), 1000);
+  for (std::int64_t i = 0; i < first; ++i) {
+    if (!wanted || !manifest[i].mask.empty()) return;
+  }
+  std::cerr << "warning: none of the first " << first
+            << " samples has a mask; in --masks it has its picture's name, as the manifest writes it\n";
+}
+
 /// --threads or OMP_NUM_THREADS, or else this rank's share of the cores that it may use: two ranks that each
 /// take all of them slow each other many times.
 int threads_of(const Options& options, Team& team) {
@@ -52,6 +67,7 @@ int threads_of(const Options& options, Team& team) {
   }
   const int ranks = team.sharing(key);
   if (options.threads > 0) return options.threads;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here writes the environment
   if (std::getenv("OMP_NUM_THREADS") != nullptr) return at::get_num_threads();
   return std::max(1, CPU_COUNT(&cores) / ranks);
 }
@@ -237,7 +253,9 @@ void check(const Options& options, Team& team) {
   if (team.rank() != 0) return;
   const auto count = static_cast<std::int64_t>(problems[0]);
   if (count > 0) {
-    throw salience::FileError::at(options.output, std::to_string(count) + " problems; each is named above");
+    throw salience::FileError::at(
+        options.output,
+        std::to_string(count) + (count == 1 ? " problem; it is" : " problems; each is") + " named above");
   }
   std::cout << "every file is there, and is what was written\n";
 }
@@ -249,7 +267,10 @@ void attribute(const Options& options, Team& team) {
   const Manifest manifest(options);
   const Shards shards(options);
   std::unique_ptr<Results> results;
-  if (first) results = std::make_unique<Results>(options, manifest, shards);
+  if (first) {
+    look_for_masks(options, manifest);
+    results = std::make_unique<Results>(options, manifest, shards);
+  }
   const nlohmann::json settings = settings_of(options, manifest);
   const nlohmann::json known = nlohmann::json::parse(team.from_first(
       first ? text_of({{"finished", results->finished()}, {"settings", settings}}) : std::string()));
@@ -283,6 +304,17 @@ void attribute(const Options& options, Team& team) {
   }
 }
 
+/// What is wrong with a command line is so on all ranks: rank 0 says it.
+int parse_once(int argc, char** argv, Options& options, const Team& team) {
+  const std::array streams{&std::cout, &std::cerr};
+  if (team.rank() > 0) {
+    for (std::ostream* stream : streams) stream->setstate(std::ios::failbit);
+  }
+  const int status = parse(argc, argv, options);
+  for (std::ostream* stream : streams) stream->clear();
+  return status;
+}
+
 /// A rank that fails ends all of them, with its own message alone.
 void run(const Options& options, Team& team) {
   try {
@@ -304,9 +336,10 @@ void run(const Options& options, Team& team) {
 
 int main(int argc, char** argv) {
   // The heaps that other threads than main get are small, and given back and fetched again all the time.
-  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_ARENA_MAX, 1);  // NOLINT(concurrency-mt-unsafe): there are none yet
   Options options;
   const std::unique_ptr<Team> team = join_team();
   return run_program(
-      "attribute_dataset", options, [&] { return parse(argc, argv, options); }, [&] { run(options, *team); });
+      "attribute_dataset", options, [&] { return parse_once(argc, argv, options, *team); },
+      [&] { run(options, *team); });
 }

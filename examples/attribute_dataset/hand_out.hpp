@@ -18,15 +18,16 @@ struct Answer {
 };
 
 /// Hands out blocks one by one, in their order, to whoever asks. A rank asks early, while it still computes a
-/// block, so that it need not wait for the next; that is granted while more blocks are left than there are
-/// ranks. The last ones go only to ranks that have nothing to do: two in one hand would let others idle.
+/// block, so that it need not wait for the next; that is granted while at least as many blocks are left as
+/// there are ranks. The last ones go only to ranks that have nothing to do: two in one hand would let others
+/// idle.
 class HandOut {
  public:
   HandOut(std::vector<std::int64_t> blocks, std::size_t ranks) : blocks_(std::move(blocks)), ranks_(ranks) {}
 
   Answer ask(bool idle) {
     if (left() == 0) return {.kind = Answer::Kind::none};
-    if (!idle && left() <= ranks_) return {.kind = Answer::Kind::later};
+    if (!idle && left() < ranks_) return {.kind = Answer::Kind::later};
     return {.kind = Answer::Kind::block, .block = blocks_[next_++]};
   }
 

@@ -71,13 +71,15 @@ std::vector<std::string> pictures_below(const fs::path& folder, const fs::path& 
   return names;
 }
 
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return text;
+}
+
 /// Where path, target and mask stand in a header line; nothing if the line is none.
 std::optional<std::vector<std::size_t>> columns_of(std::vector<std::string> header, const std::string& file) {
-  for (std::string& name : header) {
-    std::ranges::transform(name, name.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-  }
+  for (std::string& name : header) name = lower(name);
   if (std::ranges::find(header, "path") == header.end()) return {};
   constexpr std::array known{"path", "target", "mask"};
   for (const std::string& name : header) {
@@ -105,7 +107,7 @@ Manifest::Manifest(const Options& options) : masks_(options.masks) {
   } else {
     const fs::path file = options.manifest;
     folder_ = file.parent_path();
-    csv_ = file.extension() == ".csv";
+    csv_ = lower(file.extension().string()) == ".csv";
     const std::vector<std::uint8_t> bytes = sal::read_file(file);
     text_.assign(bytes.begin(), bytes.end());
   }

@@ -187,10 +187,12 @@ std::int64_t verify(const Options& options, std::int64_t first, std::int64_t ste
   const auto compare = [&](const std::string& name, const std::string& hash) {
     if (looked++ % step != first) return;
     std::string what;
+    const bool settings = name == "settings.json";  // which say whose the results are
     if (!fs::exists(folder / name)) {
-      what = "is missing; start the run again";
+      what = settings ? "is missing; start again with another --output" : "is missing; start the run again";
     } else if (sha256_of_file(folder / name) != hash) {
-      what = "is not what was written; remove it and start the run again";
+      what = settings ? "is not what was written; start again with another --output"
+                      : "is not what was written; remove it and start the run again";
     }
     if (what.empty()) return;
     ++problems;
@@ -206,6 +208,9 @@ std::int64_t verify(const Options& options, std::int64_t first, std::int64_t ste
       if (line.size() > hash + 2) compare(line.substr(hash + 2), line.substr(0, hash));
     }
     return problems;
+  }
+  if (!fs::exists(folder / "settings.json")) {
+    throw sal::FileError::at(folder.string(), "there are no results of attribute_dataset in it");
   }
   const nlohmann::json settings = read_json(folder / "settings.json");
   const nlohmann::json pictures =

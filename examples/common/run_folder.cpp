@@ -82,6 +82,9 @@ std::string difference(const nlohmann::json& before, const nlohmann::json& now) 
   for (const auto& [name, value] : now.items()) {
     const std::string old = shown(before.value(name, nlohmann::json())), mine = shown(value);
     if (old == mine) continue;
+    if (value.is_object() && before.contains(name)) {
+      return "--" + name + ": " + difference(before.at(name), value).substr(2);
+    }
     constexpr std::size_t hash = 66;  // a SHA-256 in its quotes says nothing
     return "--" + name + (mine.size() == hash ? "" : " (" + old + ", now " + mine + ")");
   }

@@ -21,13 +21,20 @@ TEST_CASE("blocks are handed out once each, in their order, and then none") {
   CHECK(hand_out.ask(false).kind == Kind::none);
 }
 
-TEST_CASE("the last blocks, one for each rank, are kept for ranks without work") {
+TEST_CASE("a rank alone need never wait for its next block") {
+  HandOut hand_out({0, 1}, 1);
+  CHECK(hand_out.ask(true).block == 0);
+  CHECK(hand_out.ask(false).block == 1);
+  CHECK(hand_out.ask(false).kind == Kind::none);
+}
+
+TEST_CASE("the last blocks, one for each other rank, are kept for ranks without work") {
   HandOut hand_out({0, 1, 2, 3, 4}, 3);
   CHECK(hand_out.ask(false).block == 0);  // five left: enough to look ahead
   CHECK(hand_out.ask(false).block == 1);
+  CHECK(hand_out.ask(false).block == 2);  // as many as ranks: one for this one, and one for each other
   for (int i = 0; i < 4; ++i) CHECK(hand_out.ask(false).kind == Kind::later);
-  CHECK(hand_out.left() == 3);
-  CHECK(hand_out.ask(true).block == 2);
+  CHECK(hand_out.left() == 2);
   CHECK(hand_out.ask(false).kind == Kind::later);
   CHECK(hand_out.ask(true).block == 3);
   CHECK(hand_out.ask(true).block == 4);

@@ -213,7 +213,7 @@ class AttributeDataset(unittest.TestCase):
                 f",images/{self.names[1]},star\r\n"
                 f",{self.images / self.names[1]},argmax")  # fmt: skip
         out = self.folder / "csv"
-        done = dataset(*self.arguments(out, metrics="pointing", manifest=self.manifest("m.csv", text)))
+        done = dataset(*self.arguments(out, metrics="pointing", manifest=self.manifest("m.CSV", text)))
         self.assertEqual((done.stderr, done.returncode), ("", 0))
         index = rows(out)
         labels = (EXAMPLES / "labels.txt").read_text().splitlines()
@@ -231,6 +231,12 @@ class AttributeDataset(unittest.TestCase):
         done = dataset(*self.arguments(out, manifest=self.manifest("m.txt", text)))
         self.assertEqual((done.stderr, done.returncode), ("", 0))
         self.assertEqual([row["target"] for row in rows(out)], [rows(self.out)[4]["target"], "5"])
+
+    def test_masks_that_are_not_found(self):
+        manifest = self.manifest("there.txt", f"images/{self.names[4]}\n")  # whose mask is not masks/images/...
+        done = dataset(*self.arguments(self.folder / "no masks", manifest=manifest, masks=self.masks, metrics="pointing"))
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("warning: none of the first 1 samples has a mask", done.stderr)
 
     def test_names_that_are_strange(self):
         strange = b"b\xff.png"
@@ -286,6 +292,13 @@ class AttributeDataset(unittest.TestCase):
         self.assertIn("of 1 thread;", done.stdout, done.stderr)
 
     @needs_mpi
+    def test_one_rank_tells_of_the_command_line(self):
+        self.assertEqual(dataset("--help", ranks=3).stdout.count("Usage:"), 1)
+        done = dataset("--nonsense", ranks=3)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count("--nonsense"), 1, done.stderr)
+
+    @needs_mpi
     def test_a_rank_that_cannot_work_ends_the_run(self):
         done = dataset(*self.arguments(self.folder / "none", layer="nonsense"), ranks=2)
         self.assertNotEqual(done.returncode, 0)
@@ -315,7 +328,7 @@ class AttributeDataset(unittest.TestCase):
             if kill < kills:
                 while process.poll() is None and not self.at_work(process.pid, out):
                     time.sleep(0.002)
-                if chance.random() < 0.3:  # else at once, while the first are computed
+                if chance.random() < min(0.5, 6 / kills):  # else at once, while the first are computed
                     while process.poll() is None and len(list(out.glob("shards/*[0-9].json"))) == done:
                         time.sleep(0.002)
                 time.sleep(chance.uniform(0.0, 0.05))
@@ -359,6 +372,7 @@ class AttributeDataset(unittest.TestCase):
         self.assertEqual(files(out), files(truth))
         self.assertEqual(sorted(record["sample"] for record in logged(out)), list(range(COUNT)))
         self.assertEqual(found, sorted(found))
+        self.assertGreater(found[-1], 0, "no run went on with what another had finished")
         return found
 
     @needs_mpi
@@ -505,6 +519,10 @@ class AttributeDataset(unittest.TestCase):
             for name in ("shards/0000004.json", "shards/0000005.sums.pt", "mean_maps.pt"):
                 self.assertIn(f"{name}: is missing", done.stderr)
             self.assertIn("6 problems", done.stderr)
+        settings = (out / "settings.json").read_text()
+        (out / "settings.json").write_text(settings.replace("{", "{ ", 1))
+        self.assertIn("settings.json: is not what was written; start again with another --output", dataset("--output", out, "--verify").stderr)
+        (out / "settings.json").write_text(settings)
         # What the messages say to do.
         (out / "shards/0000003.pt").unlink(), (out / "shards/0000001.json").unlink()
         done = dataset(*self.arguments(out))
@@ -520,6 +538,7 @@ class AttributeDataset(unittest.TestCase):
         message = self.fails(1, "--output", out, "--verify")
         for words in ("0000002.pt: is not what was written", "the run has not ended, 1 of 8 shards are missing", "2 problems"):
             self.assertIn(words, message)
+        self.assertIn("no results", self.fails(1, "--output", self.images, "--verify"))
         (out / "settings.json").write_text("{}")
         self.assertIn("settings.json", self.fails(1, "--output", out, "--verify"))
 
