@@ -54,8 +54,10 @@ find_torch
 find_peers
 
 if [[ ! $quick && $TORCH_DIR != "$(debian_torch_dir)" ]]; then
-  # What does not depend on the LibTorch version is tested once, below. 1.13 as C++20 takes g++.
+  # What does not depend on the LibTorch version is tested once, below; evaluate and attribute_dataset, which take OpenSSL,
+  # are built once. 1.13 as C++20 takes g++.
   build 1.13 "$(debian_torch_dir)" -DCMAKE_CXX_COMPILER=g++ -DSALIENCE_TEST_PROJECT=OFF \
+    -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON \
     "-DSALIENCE_PYTHON=$PEERS" "-DSALIENCE_PARITY_TESTS=test_guided"
 fi
 build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
