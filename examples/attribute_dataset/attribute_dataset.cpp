@@ -5,7 +5,6 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -44,12 +43,10 @@ double seconds_since(Clock::time_point start) {
 
 /// A mask that is not found is none, so wrong names would go unnoticed.
 void look_for_masks(const Options& options, const Manifest& manifest) {
-  const bool wanted = std::ranges::any_of(metric_names(), [&options](const MetricName& metric) {
-    return metric.needs_mask && std::ranges::find(options.metrics, metric.name) != options.metrics.end();
-  });
+  if (one_that_needs_masks(options.metrics).empty()) return;
   const std::int64_t first = std::min<std::int64_t>(manifest.size(), 1000);
   for (std::int64_t i = 0; i < first; ++i) {
-    if (!wanted || !manifest[i].mask.empty()) return;
+    if (!manifest[i].mask.empty()) return;
   }
   std::cerr << "warning: none of the first " << first
             << " samples has a mask; in --masks it has its picture's name, as the manifest writes it\n";
@@ -306,12 +303,13 @@ void attribute(const Options& options, Team& team) {
 
 /// What is wrong with a command line is so on all ranks: rank 0 says it.
 int parse_once(int argc, char** argv, Options& options, const Team& team) {
-  const std::array streams{&std::cout, &std::cerr};
   if (team.rank() > 0) {
-    for (std::ostream* stream : streams) stream->setstate(std::ios::failbit);
+    std::cout.setstate(std::ios::failbit);
+    std::cerr.setstate(std::ios::failbit);
   }
   const int status = parse(argc, argv, options);
-  for (std::ostream* stream : streams) stream->clear();
+  std::cout.clear();
+  std::cerr.clear();
   return status;
 }
 

@@ -71,12 +71,6 @@ std::vector<std::string> pictures_below(const fs::path& folder, const fs::path& 
   return names;
 }
 
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return text;
-}
-
 /// Where path, target and mask stand in a header line; nothing if the line is none.
 std::optional<std::vector<std::size_t>> columns_of(std::vector<std::string> header, const std::string& file) {
   for (std::string& name : header) name = lower(name);

@@ -1,7 +1,6 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "../common/metrics.hpp"
 #include "../common/views.hpp"
@@ -70,11 +69,9 @@ int parse(int argc, char** argv, Options& options) {
     if (options.model.empty()) throw CLI::RequiredError("--model");
     if (options.images.empty() && options.manifest.empty())
       throw CLI::RequiredError("--images or --manifest");
-    for (const MetricName& metric : metric_names()) {
-      const bool asked = std::ranges::find(options.metrics, metric.name) != options.metrics.end();
-      if (asked && metric.needs_mask && options.masks.empty() && options.manifest.empty()) {
-        throw CLI::ValidationError("--metrics", metric.name + " needs masks");
-      }
+    const std::string metric = one_that_needs_masks(options.metrics);
+    if (!metric.empty() && options.masks.empty() && options.manifest.empty()) {
+      throw CLI::ValidationError("--metrics", metric + " needs masks");
     }
   });
   for (auto* names : {&options.methods, &options.metrics, &options.views}) drop_repeated(*names);

@@ -186,15 +186,14 @@ std::int64_t verify(const Options& options, std::int64_t first, std::int64_t ste
   std::int64_t problems = 0, looked = 0;
   const auto compare = [&](const std::string& name, const std::string& hash) {
     if (looked++ % step != first) return;
-    std::string what;
-    const bool settings = name == "settings.json";  // which say whose the results are
-    if (!fs::exists(folder / name)) {
-      what = settings ? "is missing; start again with another --output" : "is missing; start the run again";
-    } else if (sha256_of_file(folder / name) != hash) {
-      what = settings ? "is not what was written; start again with another --output"
-                      : "is not what was written; remove it and start the run again";
+    const bool there = fs::exists(folder / name);
+    if (there && sha256_of_file(folder / name) == hash) return;
+    std::string what = there ? "is not what was written; " : "is missing; ";
+    if (name == "settings.json") {  // without which nobody knows whose the results are
+      what += "start again with another --output";
+    } else {
+      what += there ? "remove it and start the run again" : "start the run again";
     }
-    if (what.empty()) return;
     ++problems;
     std::cerr << (folder / name).string() + ": " + what + '\n';
   };

@@ -11,6 +11,7 @@
 #include <salience/metric/road.hpp>
 #include <salience/metric/sensitivity.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -81,6 +82,13 @@ const std::vector<MetricName>& metric_names() {
       {.name = "entropy", .meaning = "how many pixels the map spreads over, as a logarithm"},
   };
   return names;
+}
+
+std::string one_that_needs_masks(const std::vector<std::string>& metrics) {
+  for (const MetricName& metric : metric_names()) {
+    if (metric.needs_mask && std::ranges::find(metrics, metric.name) != metrics.end()) return metric.name;
+  }
+  return {};
 }
 
 std::map<std::string, Metric> metrics(const Network& network, const Settings& settings,

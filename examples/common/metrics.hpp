@@ -22,6 +22,9 @@ struct MetricName {
 /// In the order in which results are shown.
 const std::vector<MetricName>& metric_names();
 
+/// The first of these metrics that needs masks; empty if none does.
+std::string one_that_needs_masks(const std::vector<std::string>& metrics);
+
 using Network = std::function<at::Tensor(const at::Tensor&)>;
 
 /// What a metric looks at: one sample.

@@ -9,12 +9,15 @@
 namespace sal = salience;
 namespace fs = std::filesystem;
 
-bool is_picture(const fs::path& file) {
-  std::string ending = file.extension().string();
-  std::ranges::transform(ending, ending.begin(),
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return text;
+}
+
+bool is_picture(const fs::path& file) {
   constexpr std::array known{".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tga"};
-  return std::ranges::find(known, ending) != known.end();
+  return std::ranges::find(known, lower(file.extension().string())) != known.end();
 }
 
 std::vector<std::string> pictures(const fs::path& folder) {

@@ -7,6 +7,9 @@
 #include <string>
 #include <vector>
 
+/// Small letters instead of large ones, of ASCII.
+std::string lower(std::string text);
+
 /// Can a file of this name be a picture? By its ending: .png, .jpg, .jpeg, .bmp, .gif, .tga.
 bool is_picture(const std::filesystem::path& file);
 

@@ -1,7 +1,6 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "../common/metrics.hpp"
 
@@ -48,11 +47,9 @@ int parse(int argc, char** argv, Options& options) {
   add_layer_option(app, options);
   add_settings(app, options);
   const int status = parse(app, argc, argv, options, [&options] {
-    for (const MetricName& metric : metric_names()) {
-      const bool asked = std::ranges::find(options.metrics, metric.name) != options.metrics.end();
-      if (asked && metric.needs_mask && options.masks.empty()) {
-        throw CLI::ValidationError("--metrics", metric.name + " needs --masks");
-      }
+    const std::string metric = one_that_needs_masks(options.metrics);
+    if (!metric.empty() && options.masks.empty()) {
+      throw CLI::ValidationError("--metrics", metric + " needs --masks");
     }
   });
   drop_repeated(options.methods);

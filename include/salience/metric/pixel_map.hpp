@@ -28,7 +28,7 @@ inline at::Tensor pixel_map(const at::Tensor& values, const PixelMapOptions& opt
                                       "a batch of maps (N, C, H, W), (N, H, W) or (N, F)");
   }
   at::Tensor map = values.detach().to(at::kCPU, at::kDouble).contiguous();
-  if (!map.isfinite().all().item<bool>()) {
+  if (!detail::all_finite(map)) {
     throw ArgumentError("the map of a metric holds values that are not finite");
   }
   switch (options.activation) {

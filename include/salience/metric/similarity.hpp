@@ -23,7 +23,7 @@ inline void require_same_shape(const at::Tensor& a, const at::Tensor& b) {
         concat("maps of one shape (N, ...) can be compared, got ", shape(a), " and ", shape(b)));
   }
   for (const at::Tensor& map : {a, b}) {
-    if (!map.isfinite().all().item<bool>()) {
+    if (!all_finite(map)) {
       throw ArgumentError("maps to compare must not hold NaN or infinity");
     }
   }
