@@ -14,6 +14,9 @@
 
 #include <salience/detail/tensor.hpp>
 
+// LibTorch 2.14 has one: a test that uses all names of ours must write salience::detail.
+namespace detail {}
+
 namespace support {
 
 /// A float64 tensor of that shape with these values.

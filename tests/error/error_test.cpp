@@ -5,17 +5,17 @@
 using namespace salience;
 
 TEST_CASE("the edit distance is Levenshtein's, without regard to case") {
-  CHECK(detail::edit_distance("", "") == 0);
-  CHECK(detail::edit_distance("", "abc") == 3);
-  CHECK(detail::edit_distance("kitten", "sitting") == 3);
-  CHECK(detail::edit_distance("Viridis", "viridis") == 0);
+  CHECK(salience::detail::edit_distance("", "") == 0);
+  CHECK(salience::detail::edit_distance("", "abc") == 3);
+  CHECK(salience::detail::edit_distance("kitten", "sitting") == 3);
+  CHECK(salience::detail::edit_distance("Viridis", "viridis") == 0);
 }
 
 TEST_CASE("the nearest names come first, and a name that contains the word counts as near") {
   const std::vector<std::string> names{"magma", "plasma", "viridis", "viridis_r"};
-  CHECK(detail::nearest("virids", names, 2) == "'viridis', 'viridis_r'");
-  CHECK(detail::nearest("plas", names, 1) == "'plasma'");
-  CHECK(detail::nearest("x", {}, 3).empty());
+  CHECK(salience::detail::nearest("virids", names, 2) == "'viridis', 'viridis_r'");
+  CHECK(salience::detail::nearest("plas", names, 1) == "'plasma'");
+  CHECK(salience::detail::nearest("x", {}, 3).empty());
 }
 
 TEST_CASE("messages name what was met and what was expected") {

@@ -66,8 +66,8 @@ TEST_CASE("Resize with two sizes ignores the aspect; with one it sets the short 
 
 TEST_CASE("the presets: their shapes, and the batch dimension") {
   const Image image = noise(300, 400, 3);
-  CHECK(detail::shape(imagenet_preprocessor()(image)) == "(1, 3, 224, 224)");
-  CHECK(detail::shape(imagenet_crop_preprocessor()(image)) == "(1, 3, 224, 224)");
+  CHECK(salience::detail::shape(imagenet_preprocessor()(image)) == "(1, 3, 224, 224)");
+  CHECK(salience::detail::shape(imagenet_crop_preprocessor()(image)) == "(1, 3, 224, 224)");
   const at::Tensor direct = imagenet_normalization()(ToTensor{}(resize(image, 224, 224))).unsqueeze(0);
   CHECK(same(imagenet_preprocessor()(image), direct));
   const Image crop = center_crop(resize(image, 256, 341), 224, 224);
@@ -78,7 +78,7 @@ TEST_CASE("several pictures become a batch of the single ones") {
   const auto preprocess = imagenet_preprocessor(8, 9);
   const std::vector<Image> images{noise(20, 30, 3), noise(9, 8, 4), noise(5, 5, 1)};
   const at::Tensor batch = preprocess(images);
-  CHECK(detail::shape(batch) == "(3, 3, 8, 9)");
+  CHECK(salience::detail::shape(batch) == "(3, 3, 8, 9)");
   for (std::size_t i = 0; i < images.size(); ++i) {
     CHECK(same(batch[static_cast<std::int64_t>(i)], preprocess(images[i])[0]));
   }

@@ -178,7 +178,8 @@ TEST_CASE("tokens: the grid is inferred, with a class token and without, in the 
 
 TEST_CASE("tokens: whole patches of an input whose sides are no multiples") {
   const auto inferred = [](std::int64_t count, std::int64_t height, std::int64_t width) {
-    const Tokens t = detail::inferred_tokens(normal({1, count, 2}), normal({1, 1, height, width}), "l");
+    const Tokens t =
+        salience::detail::inferred_tokens(normal({1, count, 2}), normal({1, 1, height, width}), "l");
     return std::array{t.height, t.width, t.leading};
   };
   CHECK(inferred(14 * 12 + 1, 224, 200) == std::array<std::int64_t, 3>{14, 12, 1});

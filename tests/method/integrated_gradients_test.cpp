@@ -105,14 +105,14 @@ TEST_CASE(
 }
 
 TEST_CASE("the nodes of Gauss and Legendre, the weights, and each node in its own cell") {
-  const auto three = detail::quadrature(Quadrature::gauss_legendre, 3);
+  const auto three = salience::detail::quadrature(Quadrature::gauss_legendre, 3);
   CHECK(three[0].node == doctest::Approx(0.5 - 0.5 * std::sqrt(0.6)).epsilon(1e-15));
   CHECK(three[1].node == 0.5);
   CHECK(three[0].weight == doctest::Approx(5.0 / 18).epsilon(1e-14));
   CHECK(three[1].weight == doctest::Approx(8.0 / 18).epsilon(1e-14));
   for (const Quadrature rule : rules) {
     for (const std::int64_t n : {1, 2, 3, 50, 51, 1000}) {
-      const auto cells = detail::quadrature(rule, n);
+      const auto cells = salience::detail::quadrature(rule, n);
       double sum = 0.0;
       for (std::size_t i = 0; i < cells.size(); ++i) {
         sum += cells[i].weight;
@@ -255,16 +255,16 @@ TEST_CASE("Blur IG is exact on a linear model and complete on others, from the b
 TEST_CASE("a Gaussian blur is scipy's: sampled to 4 sigma, normalised, with nothing beyond the border") {
   // scipy.ndimage.gaussian_filter(numpy.eye(1, 5)[0], 0.8, mode="constant") and mode="nearest"
   const at::Tensor impulse = tensor({1, 0, 0, 0, 0}, {1, 5});
-  const auto row = [&](detail::Border border) {
-    return impulse.matmul(detail::blur_matrix(5, 0.8, border).t());
+  const auto row = [&](salience::detail::Border border) {
+    return impulse.matmul(salience::detail::blur_matrix(5, 0.8, border).t());
   };
   std::vector<double> weight;
   double sum = 0.0;
   for (int k = -3; k <= 3; ++k) weight.push_back(std::exp(-0.5 * k * k / 0.64)), sum += weight.back();
   for (double& w : weight) w /= sum;
-  CHECK(distance(row(detail::Border::zero), tensor({weight[3], weight[4], weight[5], weight[6], 0}, {1, 5})) <
-        1e-15);
-  CHECK(distance(row(detail::Border::nearest),
+  CHECK(distance(row(salience::detail::Border::zero),
+                 tensor({weight[3], weight[4], weight[5], weight[6], 0}, {1, 5})) < 1e-15);
+  CHECK(distance(row(salience::detail::Border::nearest),
                  tensor({weight[0] + weight[1] + weight[2] + weight[3], weight[4] + weight[5] + weight[6],
                          weight[5] + weight[6], weight[6], 0},
                         {1, 5})) < 1e-15);

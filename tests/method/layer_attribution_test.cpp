@@ -47,8 +47,8 @@ TEST_CASE("LayerGradient: the gradient at the layer, for the predicted class or 
   CHECK(distance(a.values, gradient(a.target)) < 1e-13);
   CHECK(same(a.target, std::get<1>(model(input).max(1))));
   CHECK(distance(LayerGradient(model)(input, PerSample{{0, 1, 2, 1, 0}}).values,
-                 gradient(detail::vector_tensor<std::int64_t>(std::vector<std::int64_t>{0, 1, 2, 1, 0}))) <
-        1e-13);
+                 gradient(salience::detail::vector_tensor<std::int64_t>(
+                     std::vector<std::int64_t>{0, 1, 2, 1, 0}))) < 1e-13);
 }
 
 TEST_CASE("LayerGradXActivation: in a model of degree two the values sum to twice the score") {
@@ -64,8 +64,8 @@ TEST_CASE("two names for one tensor have the same gradient") {
       return {head(a.clone()), std::vector<at::Tensor>(layers.size(), a)};
     }
   } same_tensor;
-  const auto pass = detail::record(same_tensor, input, ClassIndex{0}, names);
-  const std::vector<at::Tensor> gradients = detail::layer_gradients(pass);
+  const auto pass = salience::detail::record(same_tensor, input, ClassIndex{0}, names);
+  const std::vector<at::Tensor> gradients = salience::detail::layer_gradients(pass);
   CHECK(same(gradients[0], gradients[1]));
   CHECK(distance(gradients[0], LayerGradient(model)(input, ClassIndex{0}).values) < 1e-14);
 }

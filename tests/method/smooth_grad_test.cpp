@@ -46,7 +46,7 @@ std::string refused(SmoothGradOptions options) {
 TEST_CASE("the noise is normal: moments, tails, and no correlation between elements, draws and seeds") {
   constexpr std::int64_t count = 1 << 20;
   const double root = std::sqrt(static_cast<double>(count));
-  const at::Tensor a = detail::NormalNoise(count)(1, 0).to(at::kDouble);
+  const at::Tensor a = salience::detail::NormalNoise(count)(1, 0).to(at::kDouble);
   CHECK(std::abs(a.mean().item<double>()) < 5 / root);
   CHECK(std::abs(a.pow(2).mean().item<double>() - 1) < 5 * std::sqrt(2.0) / root);
   CHECK(std::abs(a.pow(3).mean().item<double>()) < 5 * std::sqrt(15.0) / root);
@@ -63,10 +63,10 @@ TEST_CASE("the noise is normal: moments, tails, and no correlation between eleme
   for (const std::int64_t lag :
        {std::int64_t{1}, std::int64_t{2}, std::int64_t{3}, std::int64_t{224}, count / 2})
     CHECK(uncorrelated(a.slice(0, lag)));
-  CHECK(uncorrelated(detail::NormalNoise(count)(1, 1).to(at::kDouble)));
-  CHECK(uncorrelated(detail::NormalNoise(count)(2, 0).to(at::kDouble)));
-  CHECK(uncorrelated(detail::NormalNoise(count)(0, 1).to(at::kDouble)));
-  CHECK(same(a, detail::NormalNoise(count)(1, 0).to(at::kDouble)));
+  CHECK(uncorrelated(salience::detail::NormalNoise(count)(1, 1).to(at::kDouble)));
+  CHECK(uncorrelated(salience::detail::NormalNoise(count)(2, 0).to(at::kDouble)));
+  CHECK(uncorrelated(salience::detail::NormalNoise(count)(0, 1).to(at::kDouble)));
+  CHECK(same(a, salience::detail::NormalNoise(count)(1, 0).to(at::kDouble)));
 }
 
 TEST_CASE("of a linear model it is the gradient, its square, and a variance of zero") {

@@ -31,7 +31,7 @@ TEST_CASE("maps without channels and features stay as they are") {
 }
 
 TEST_CASE("ranks count from the largest value; equal ones in the order of rows") {
-  CHECK(same(detail::ranks(tensor({2, 5, 2, 7, 1, 1, 1, 1}, {2, 2, 2})).to(at::kDouble),
+  CHECK(same(salience::detail::ranks(tensor({2, 5, 2, 7, 1, 1, 1, 1}, {2, 2, 2})).to(at::kDouble),
              tensor({2, 1, 3, 0, 0, 1, 2, 3}, {2, 2, 2})));
 }
 
@@ -42,11 +42,12 @@ TEST_CASE("what is no map, not finite, or does not cover the input is refused") 
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(contains(message<ArgumentError>([&] { pixel_map(tensor({1, nan}, {1, 2})); }), "not finite"));
   const at::Tensor input = support::normal({2, 3, 4, 5});
-  CHECK(detail::pixel_map_of(input, input, {}).sizes() == at::IntArrayRef({2, 4, 5}));
-  CHECK(detail::pixel_map_of(input, input.select(1, 0), {}).sizes() == at::IntArrayRef({2, 4, 5}));
-  CHECK(detail::pixel_map_of(input, input.slice(1, 0, 1), {}).sizes() == at::IntArrayRef({2, 4, 5}));
+  CHECK(salience::detail::pixel_map_of(input, input, {}).sizes() == at::IntArrayRef({2, 4, 5}));
+  CHECK(salience::detail::pixel_map_of(input, input.select(1, 0), {}).sizes() == at::IntArrayRef({2, 4, 5}));
+  CHECK(salience::detail::pixel_map_of(input, input.slice(1, 0, 1), {}).sizes() ==
+        at::IntArrayRef({2, 4, 5}));
   for (const at::Tensor& wrong : {input.slice(0, 0, 1), input.slice(2, 0, 2), input.slice(3, 0, 2)}) {
-    CHECK(
-        contains(message<ArgumentError>([&] { detail::pixel_map_of(input, wrong, {}); }), "does not cover"));
+    CHECK(contains(message<ArgumentError>([&] { salience::detail::pixel_map_of(input, wrong, {}); }),
+                   "does not cover"));
   }
 }

@@ -35,13 +35,13 @@ TEST_CASE("a pixel alone becomes the weighted mean of its neighbours, of those t
   const at::Tensor picture = normal({2, 3, 3});
   at::Tensor missing = normal({3, 3}).mul(0.0);
   missing[1][1] = 1;
-  at::Tensor filled = detail::linear_imputation(picture, mask(missing));
+  at::Tensor filled = salience::detail::linear_imputation(picture, mask(missing));
   const at::Tensor weight = support::tensor({1, 2, 1, 2, 0, 2, 1, 2, 1}, {3, 3}).div(12);
   CHECK(distance(filled.select(1, 1).select(1, 1), picture.mul(weight).sum({1, 2})) < 1e-15);
   CHECK(same(filled.select(1, 0), picture.select(1, 0)));
   missing[1][1] = 0;
   missing[0][0] = 1;
-  filled = detail::linear_imputation(picture, mask(missing));
+  filled = salience::detail::linear_imputation(picture, mask(missing));
   const at::Tensor corner = support::tensor({0, 2, 0, 2, 1, 0, 0, 0, 0}, {3, 3}).div(5);
   CHECK(distance(filled.select(1, 0).select(1, 0), picture.mul(corner).sum({1, 2})) < 1e-15);
 }
@@ -52,15 +52,15 @@ TEST_CASE(
   at::Tensor missing = normal({12, 12}).mul(0.0);
   missing.slice(0, 2, 9).slice(1, 3, 11).fill_(1.0);
   const at::Tensor holed = picture.masked_fill(mask(missing), std::numeric_limits<double>::quiet_NaN());
-  CHECK(distance(detail::linear_imputation(holed, mask(missing)), picture) <
+  CHECK(distance(salience::detail::linear_imputation(holed, mask(missing)), picture) <
         1e-12);  // it sees none of the old
   // One known pixel fills all others with its value.
   missing.fill_(1.0);
   missing[5][7] = 0;
-  CHECK(distance(detail::linear_imputation(picture, mask(missing)), picture.mul(0.0).add(picture[0][5][7])) <
-        1e-9);
+  CHECK(distance(salience::detail::linear_imputation(picture, mask(missing)),
+                 picture.mul(0.0).add(picture[0][5][7])) < 1e-9);
   missing.fill_(0.0);
-  CHECK(same(detail::linear_imputation(picture, mask(missing)), picture));
+  CHECK(same(salience::detail::linear_imputation(picture, mask(missing)), picture));
 }
 
 TEST_CASE(
@@ -76,7 +76,7 @@ TEST_CASE(
   const at::Tensor clean = reads(x).select(1, 0);
   CHECK(distance(curves.fraction, support::tensor({0.0, 0.04, 13.0 / 25}, {3})) < 1e-15);
   CHECK(distance(curves.most_relevant_first.select(1, 0), clean) < 1e-15);
-  const double noise = 0.1 * detail::NormalNoise(25)(5, 1)[12].item<double>();
+  const double noise = 0.1 * salience::detail::NormalNoise(25)(5, 1)[12].item<double>();
   CHECK(distance(curves.most_relevant_first.select(1, 1), mean.add(noise)) < 1e-8);
   for (std::int64_t k = 0; k < 3; ++k)
     CHECK(distance(curves.least_relevant_first.select(1, k), clean) < 1e-15);
@@ -87,12 +87,12 @@ TEST_CASE("of a linear model: the score of the picture that was filled, for each
   const pictures::Linear model{normal({1, 3, 6, 7}, at::kDouble, 1)};
   const at::Tensor x = normal({2, 3, 6, 7}, at::kDouble, 2), values = normal({2, 6, 7}, at::kDouble, 3);
   const RoadCurves curves = Road(model, {.fractions = {0.3, 0.8}, .noise = 0.0})(x, map(values), plain);
-  const at::Tensor rank = detail::ranks(values);
+  const at::Tensor rank = salience::detail::ranks(values);
   for (std::int64_t n = 0; n < 2; ++n) {
     const std::vector<std::int64_t> removed{13, 34};  // of 42
     for (std::size_t i = 0; i < 2; ++i) {
-      const at::Tensor first = detail::linear_imputation(x[n], rank[n].lt(removed[i]));
-      const at::Tensor last = detail::linear_imputation(x[n], rank[n].ge(42 - removed[i]));
+      const at::Tensor first = salience::detail::linear_imputation(x[n], rank[n].lt(removed[i]));
+      const at::Tensor last = salience::detail::linear_imputation(x[n], rank[n].ge(42 - removed[i]));
       const auto k = static_cast<std::int64_t>(i);
       CHECK(distance(curves.most_relevant_first[n][k], model(first.unsqueeze(0))[0][0]) < 1e-12);
       CHECK(distance(curves.least_relevant_first[n][k], model(last.unsqueeze(0))[0][0]) < 1e-12);

@@ -33,7 +33,8 @@ TEST_CASE(
 TEST_CASE("Spearman: of the order alone; equal values share their mean rank") {
   CHECK(distance(spearman(maps, maps.exp()), ones) < 1e-14);
   CHECK(distance(spearman(maps, maps.neg().exp()), ones.neg()) < 1e-14);
-  CHECK(same(detail::average_ranks(tensor({5, 1, 5, 5, 0}, {1, 5})), tensor({4, 2, 4, 4, 1}, {1, 5})));
+  CHECK(same(salience::detail::average_ranks(tensor({5, 1, 5, 5, 0}, {1, 5})),
+             tensor({4, 2, 4, 4, 1}, {1, 5})));
   // Ranks 1 2.5 2.5 4 and 1 2 3 4: 4.5 / sqrt(4.5 * 5).
   CHECK(spearman(tensor({1, 2, 2, 9}, {1, 4}), tensor({1, 2, 3, 4}, {1, 4})).item<double>() ==
         doctest::Approx(4.5 / std::sqrt(4.5 * 5)));

@@ -14,7 +14,9 @@ namespace {
 
 const at::Tensor logits = tensor({1, 5, 2, /**/ 7, 7, 3}, {2, 3});
 
-at::Tensor classes(std::vector<std::int64_t> indices) { return detail::vector_tensor<std::int64_t>(indices); }
+at::Tensor classes(std::vector<std::int64_t> indices) {
+  return salience::detail::vector_tensor<std::int64_t>(indices);
+}
 
 std::string error(const auto& target, const at::Tensor& output = logits) {
   return message<TargetError>([&] { (void)TargetSelector(target).choose(output); });
