@@ -54,5 +54,5 @@ Integrated Gradients, guided backpropagation and class activation maps, for
 any model on LibTorch, and makes pictures of them.
 
 The pictures need Eigen alone. All else needs LibTorch: that of libtorch-dev,
-or that of a Python package torch.")
+or that of a Python package torch, with or without CUDA.")
 include(CPack)

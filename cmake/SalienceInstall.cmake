@@ -20,8 +20,9 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/SalienceConfig.cmake.in
   NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/SalienceConfigVersion.cmake"
   COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
-configure_file("${CMAKE_CURRENT_LIST_DIR}/SalienceStb.cmake" "${PROJECT_BINARY_DIR}/SalienceStb.cmake" COPYONLY)
-configure_file("${CMAKE_CURRENT_LIST_DIR}/SalienceTorch.cmake" "${PROJECT_BINARY_DIR}/SalienceTorch.cmake" COPYONLY)
+foreach(file IN ITEMS SalienceStb SalienceTorch SalienceTorchFolder)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${file}.cmake" "${PROJECT_BINARY_DIR}/${file}.cmake" COPYONLY)
+endforeach()
 foreach(package IN ITEMS salience salience-pictures)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${package}.pc.in" "${PROJECT_BINARY_DIR}/${package}.pc" @ONLY)
 endforeach()
@@ -33,6 +34,7 @@ install(FILES
   "${PROJECT_BINARY_DIR}/SalienceConfigVersion.cmake"
   "${PROJECT_BINARY_DIR}/SalienceStb.cmake"
   "${PROJECT_BINARY_DIR}/SalienceTorch.cmake"
+  "${PROJECT_BINARY_DIR}/SalienceTorchFolder.cmake"
   DESTINATION "${package_dir}" COMPONENT Salience_Development)
 install(FILES "${PROJECT_BINARY_DIR}/salience.pc" "${PROJECT_BINARY_DIR}/salience-pictures.pc"
   DESTINATION "${pkgconfig_dir}" COMPONENT Salience_Development)

@@ -7,6 +7,8 @@
 #   find_torch                  sets TORCH_DIR, the folder of TorchConfig.cmake, and TORCH_VERSION
 #   find_peers                  sets PEERS, a Python with the libraries that the parity tests compare with
 #   configure FOLDER OPTION...  runs CMake in FOLDER; leaves it alone when nothing changed
+#   configure_with_torch FOLDER OPTION...  the same for LibTorch, into the log; if CMake cannot take that of `find_torch`,
+#                               says so and takes our own
 #   stage SENTENCE COMMAND...   says the sentence, runs the command into the log, and says how long it took
 
 set -euo pipefail
@@ -212,15 +214,34 @@ debian_torch_dir() { torch_config_in /usr/lib/*-linux-gnu*/cmake/Torch; }
 
 torch_version() { sed -n 's/.*PACKAGE_VERSION "\([0-9.]*\).*/\1/p' "$1/TorchConfigVersion.cmake" | head -n 1; }
 
+# PyPI's torch for Linux brings CUDA, which is several GB; that of PyTorch's own index, where it can be reached, does not.
+cpu_index() {
+  local index=https://download.pytorch.org/whl/cpu
+  "$1" -c 'import sys, urllib.request as url; url.urlopen(sys.argv[1], timeout=5)' "$index/torch/" 2>/dev/null || return 0
+  printf '%s\n' --extra-index-url "$index"
+}
+
+# The LibTorch in our own virtual environment.
+own_torch() {
+  venv "$SALIENCE_BUILD/venv"
+  local python=$SALIENCE_BUILD/venv/bin/python
+  if ! installed "$python" torch; then
+    local -a index
+    mapfile -t index < <(cpu_index "$python")
+    pip_install "$python" "torch==$TORCH_TO_INSTALL" "${index[@]}"
+  fi
+  TORCH_DIR=$(torch_of_python "$python")
+  [[ -n $TORCH_DIR ]] || stop "The torch in $SALIENCE_BUILD/venv has no CMake files; remove that folder and try again."
+  TORCH_VERSION=$(torch_version "$TORCH_DIR")
+  say "LibTorch $TORCH_VERSION: $TORCH_DIR"
+}
+
 find_torch() {
   TORCH_DIR=$(torch_of_environment)
   [[ -n $TORCH_DIR ]] || TORCH_DIR=$(torch_of_python python3)
   if [[ -z $TORCH_DIR ]]; then
-    venv "$SALIENCE_BUILD/venv"
-    local python=$SALIENCE_BUILD/venv/bin/python
-    installed "$python" torch || pip_install "$python" "torch==$TORCH_TO_INSTALL"
-    TORCH_DIR=$(torch_of_python "$python")
-    [[ -n $TORCH_DIR ]] || stop "The torch in $SALIENCE_BUILD/venv has no CMake files; remove that folder and try again."
+    own_torch
+    return
   fi
   TORCH_VERSION=$(torch_version "$TORCH_DIR")
   say "LibTorch $TORCH_VERSION: $TORCH_DIR"
@@ -269,4 +290,19 @@ configure() {
   fi
   rm -f "$folder/CMakeCache.txt"
   "${command[@]}" && printf '%s\n' "${command[*]}" >"$folder/configured-as"
+}
+
+configure_with_torch() {
+  local folder=$1
+  local -a torch
+  shift
+  mapfile -t torch < <(torch_options "$TORCH_DIR")
+  logged configure "$folder" "${torch[@]}" "$@" && return
+  local errors
+  errors=$(tail -c "+$LOGGED" "$LOG" | grep -A 8 'CMake Error' || true)
+  [[ $errors == *[Tt]orch* && $TORCH_DIR != "$SALIENCE_BUILD"/venv/* ]] || return 1
+  say "CMake cannot take this LibTorch ($LOG says why): taking our own, for the CPU"
+  own_torch
+  mapfile -t torch < <(torch_options "$TORCH_DIR")
+  logged configure "$folder" "${torch[@]}" "$@"
 }

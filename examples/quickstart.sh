@@ -27,8 +27,7 @@ fi
 begin quickstart
 need g++ cmake ninja-build ccache libeigen3-dev libstb-dev libcli11-dev nlohmann-json3-dev
 find_torch
-mapfile -t torch < <(torch_options "$TORCH_DIR")
-logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF "${torch[@]}" || {
+configure_with_torch "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF || {
   show_log
   stop "CMake could not configure the build."
 }

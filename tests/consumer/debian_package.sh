@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# debian_package.sh BUILD_TREE FOLDER CTEST OPTION...: makes the Debian package of BUILD_TREE in FOLDER, installs it, and
-# builds the project find_package against it; the options are ctest's for that. As root, unless the package is installed
+# debian_package.sh BUILD_TREE FOLDER CTEST CUDA OPTION...: makes the Debian package of BUILD_TREE in FOLDER, installs it,
+# and builds the project find_package against it, with ctest's options, and then with the option CUDA, too. As root, unless the package is installed
 # already, apt installs it into this machine and removes it again. Else apt says whether it could, and the package is
 # unpacked in FOLDER.
 set -euo pipefail
-tree=$1 folder=$2 ctest=$3
-shift 3
+tree=$1 folder=$2 ctest=$3 cuda=$4
+shift 4
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=libsalience-dev
 
@@ -25,7 +25,7 @@ dpkg-deb --field "$package"
 [[ $(dpkg-deb --field "$package" Recommends) == *libtorch-dev* ]] || stop "The package does not recommend LibTorch"
 
 files=$(dpkg-deb --fsys-tarfile "$package" | tar --list)
-for file in include/salience/salience.hpp share/cmake/Salience/SalienceConfig.cmake share/pkgconfig/salience.pc \
+for file in include/salience/salience.hpp share/cmake/Salience/Salience{Config,TorchFolder}.cmake share/pkgconfig/salience.pc \
   share/doc/$name/{copyright,changelog.gz,changelog.Debian.gz,README.md,docs/architecture.md}; do
   grep -qx "./usr/$file" <<<"$files" || stop "The package has no /usr/$file"
 done
@@ -51,5 +51,10 @@ else
   expected=^$folder/root/
   export CMAKE_PREFIX_PATH=$folder/root/usr
 fi
-"$ctest" --build-and-test "$here/find_package" "$folder/consumer" "$@" "-DEXPECTED_SALIENCE_DIR=$expected" \
-  --test-command consumer
+build() {
+  "$ctest" --build-and-test "$here/find_package" "$folder/$1" "${@:2}" "-DEXPECTED_SALIENCE_DIR=$expected" \
+    --test-command consumer
+}
+build consumer "$@"
+build cuda_consumer "$@" "$cuda" | tee "$folder/cuda.log"
+grep -q "libtorch_cuda is loaded" "$folder/cuda.log" || stop "The program of a LibTorch with CUDA does not load it"
