@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <locale>
 #include <numeric>
 #include <span>
 #include <sstream>
@@ -24,10 +25,12 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-/// Streams all arguments into one string.
+/// Streams all arguments into one string, numbers as in C++ source: names are made of them, and a locale that
+/// groups digits would call layer 1234 "1.234".
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   (out << ... << parts);
   return std::move(out).str();
 }

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <sstream>
+
+#include "../grouping_locale.hpp"
+
 using namespace salience;
 
 TEST_CASE("the edit distance is Levenshtein's, without regard to case") {
@@ -34,6 +38,15 @@ TEST_CASE("a name of any length from outside makes neither a long message nor lo
   CHECK(
       message.starts_with("there is no layer '" + std::string(100, 'x') + "...'; the nearest are 'features"));
   CHECK(message.size() < 400);
+}
+
+TEST_CASE("names and messages are the same in every locale of the user's program") {
+  const support::GroupingLocale grouping;
+  REQUIRE((std::ostringstream() << 1234567 << ' ' << 0.5).str() == "1.234.567 0,5");
+  CHECK(detail::concat("convolution.", 1234, ' ', std::size_t{1000000}, ' ', 0.5, ' ', 12345.5F) ==
+        "convolution.1234 1000000 0.5 12345.5");
+  CHECK(std::string(ArgumentError::out_of_range("skew", -1234.5, "a number above 0").what()) ==
+        "skew must be a number above 0, got -1234.5");
 }
 
 TEST_CASE("every kind of error is an Error and a runtime_error") {

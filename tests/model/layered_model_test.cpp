@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "../grouping_locale.hpp"
 #include "../support.hpp"
 
 using namespace salience;
@@ -143,6 +144,17 @@ TEST_CASE("LastConvolution: a wrong name and a model without convolutions are er
   CHECK(contains(message<ArgumentError>(tap(model, "convolution.9")), "nearest are 'convolution.0'"));
   const LastConvolution none([](const at::Tensor& x) { return x.sum({2, 3}); });
   CHECK(contains(message<ModelError>(tap(none, "")), "ran no convolution"));
+}
+
+TEST_CASE("LastConvolution: a layer's name has plain digits in every locale") {
+  const at::Tensor weight = normal({1, 1, 3, 3});
+  const LastConvolution model([&weight](at::Tensor x) {
+    for (int i = 0; i < 1002; ++i) x = convolve(x, weight);
+    return x.sum({2, 3});
+  });
+  const support::GroupingLocale grouping;
+  const at::Tensor x = normal({1, 1, 1, 1});
+  CHECK(model.tapped(x, std::vector<std::string>{"convolution.1001"}).layers.size() == 1);
 }
 
 TEST_CASE("LastConvolution: threads do not see each other's convolutions") {

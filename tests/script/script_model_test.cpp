@@ -12,6 +12,7 @@
 
 #include <salience/method/gradient_attributor.hpp>
 
+#include "../grouping_locale.hpp"
 #include "../support.hpp"
 #include "module_state.hpp"
 
@@ -334,6 +335,13 @@ TEST_CASE("an entry of a tuple, list or dict is chosen by the option output") {
   CHECK(same(ScriptModel{list}(input), expected));
   const Module number = with_forward("    return 3");
   CHECK(contains(message<ModelError>([&] { ScriptModel{number}(input); }), "returns a Int"));
+}
+
+TEST_CASE("an entry of a dict with numbers for keys has plain digits in every locale") {
+  const Module dict = with_forward("    return {1000: x.sum([2, 3]), 20: (x * x).sum([2, 3])}");
+  const support::GroupingLocale grouping;
+  CHECK(same(ScriptModel(dict, {.output = "1000"})(input), input.sum({2, 3})));
+  CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'1000', '20'"));
 }
 
 TEST_CASE("a model whose output has no gradient is refused") {

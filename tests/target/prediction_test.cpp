@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "../grouping_locale.hpp"
 #include "../support.hpp"
 #include "../warnings.hpp"
 
@@ -87,6 +88,22 @@ TEST_CASE("top_k names what it cannot take") {
 TEST_CASE("labels are lines; carriage returns and empty lines at the end are dropped") {
   const TextFile file("tench, Tinca tinca\r\n\r\nhot dog\r\n\n\n");
   CHECK(load_labels(file.path) == Labels{"tench, Tinca tinca", "", "hot dog"});
+}
+
+TEST_CASE("a byte order mark is no part of the first label") {
+  const TextFile file("\xef\xbb\xbftench\r\n\xef\xbb\xbfgoldfish\r\n");
+  CHECK(load_labels(file.path) == Labels{"tench", "\xef\xbb\xbfgoldfish"});
+  const TextFile mark_alone("\xef\xbb\xbf\n");
+  CHECK(contains(message<FileError>([&] { load_labels(mark_alone.path); }), "holds no labels"));
+}
+
+TEST_CASE("a class without a label, and warnings, have plain numbers in every locale") {
+  const support::GroupingLocale grouping;
+  const support::CatchWarnings warnings;
+  const at::Tensor logits = at::Tensor(tensor({1}, {1})).expand({2345}).contiguous();
+  CHECK(top_k(logits, Labels(1500, "a"), 1501).back().label == "1500");
+  REQUIRE(warnings.messages().size() == 1);
+  CHECK(contains(warnings.messages()[0], "1500 labels for 2345 classes"));
 }
 
 TEST_CASE("a file that holds no labels is an error with its path") {

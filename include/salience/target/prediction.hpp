@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -20,11 +22,15 @@ namespace salience {
 /// The names of the classes, in the order of the model's outputs.
 using Labels = std::vector<std::string>;
 
-/// Reads one label a line, in the order of the classes; a carriage return at a line's end and empty lines at
-/// the file's end are dropped. Throws FileError if the file cannot be read or holds no label.
+/// Reads one label a line, in the order of the classes; a byte order mark of UTF-8 at the file's beginning, a
+/// carriage return at a line's end and empty lines at the file's end are dropped. Throws FileError if the
+/// file cannot be read or holds no label.
 inline Labels load_labels(const std::filesystem::path& path) {
   const std::vector<std::uint8_t> bytes = read_file(path);
-  std::istringstream file(std::string(bytes.begin(), bytes.end()));
+  constexpr std::string_view mark = "\xef\xbb\xbf";
+  std::string text(bytes.begin(), bytes.end());
+  if (text.starts_with(mark)) text.erase(0, mark.size());
+  std::istringstream file(std::move(text));
   Labels labels;
   for (std::string line; std::getline(file, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
@@ -61,7 +67,7 @@ inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& lab
   const at::Tensor values = logits.detach().to(at::kCPU, at::kDouble).reshape({-1});
   const std::int64_t classes = values.size(0);
   if (!labels.empty() && static_cast<std::int64_t>(labels.size()) != classes) {
-    TORCH_WARN("Salience: there are ", labels.size(), " labels for ", classes, " classes");
+    TORCH_WARN(detail::concat("Salience: there are ", labels.size(), " labels for ", classes, " classes"));
   }
   const at::Tensor probabilities = values.softmax(0);
   if (probabilities.isnan().any().item<bool>()) {
