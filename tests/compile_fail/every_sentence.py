@@ -1,11 +1,11 @@
-"""Every sentence that a static_assert says is the first error of a case here: every_sentence.py INCLUDE_FOLDER"""
+"""Every sentence that a static_assert or an #error says is the first error of a case here: every_sentence.py INCLUDE_FOLDER"""
 
 import pathlib
 import re
 import sys
 
 # The condition holds no text; the sentence is one literal or several in a row.
-SENTENCE = re.compile(r'static_assert\([^"]*"((?:[^"]|"\s*")*)"')
+SENTENCE = re.compile(r'(?:static_assert\([^"]*|#error (?="Salience: ))"((?:[^"]|"\s*")*)"')
 
 
 def main(folder):

@@ -5,9 +5,13 @@ if(NOT source MATCHES "^// expect: ([^\n]+)\n")
   message(FATAL_ERROR "${FILE} does not begin with '// expect: REGULAR EXPRESSION'")
 endif()
 set(expected "${CMAKE_MATCH_1}")
+set(options)
+if(source MATCHES "^[^\n]+\n// options: ([^\n]+)\n")
+  separate_arguments(options UNIX_COMMAND "${CMAKE_MATCH_1}")
+endif()
 
 set(ENV{LC_ALL} C)
-execute_process(COMMAND "${COMPILER}" "@${OPTIONS}" "${FILE}"
+execute_process(COMMAND "${COMPILER}" "@${OPTIONS}" ${options} "${FILE}"
                 RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE output)
 if(result EQUAL 0)
   message(FATAL_ERROR "${FILE} compiles, but must fail with: ${expected}")

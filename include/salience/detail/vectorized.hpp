@@ -168,6 +168,9 @@ inline auto power_loop(float* values, std::size_t count, float exponent) {
     constexpr double two52 = 4503599627370496.0;                // 2^52: a number above it has no fraction
     constexpr double rounder = 1.5 * two52;
     const auto raise = [=](float* numbers) __attribute__((always_inline)) {
+#if defined(__clang__)
+#pragma clang fp reassociate(off)  // -funsafe-math-optimizations would cancel `rounder`; g++ is refused then
+#endif
       Floats row;
       std::memcpy(&row, numbers, sizeof row);
       // x = m 2^e, with m from sqrt(1/2) to sqrt(2): log2(x) = e + 2/ln(2) artanh((m - 1) / (m + 1))

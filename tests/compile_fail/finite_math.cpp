@@ -1,0 +1,5 @@
+// expect: Salience: -ffast-math and its parts make maps wrong .* add -fno-fast-math
+// options: -ffinite-math-only
+#include <salience/picture/image.hpp>
+
+int main() { return salience::Image(1, 1, 1).height() - 1; }
