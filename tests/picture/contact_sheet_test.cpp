@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -121,6 +122,9 @@ TEST_CASE("a long caption is shortened and stays within its cell") {
   CHECK(text_width(cut) < text_width(text));
   CHECK(shorten("ab cdefgh", text_width("ab ...")) == "ab...");  // no space before the dots
   CHECK(shorten(text, 1).empty());
+  CHECK(shorten(std::string(1 << 22, 'i'), 60) == shorten(std::string(60, 'i'), 60));
+  CHECK(shorten(text, -1).empty());
+  for (char letter = ' '; letter < 127; ++letter) CHECK(text_width(std::string(1, letter)) >= 1);
   const std::vector<ContactSheetCell> cells(2, {flat(9, 60, red), text});
   const Image sheet = contact_sheet(cells, {.padding = 30});
   REQUIRE(sheet.width() == 2 * 60 + 3 * 30);
@@ -160,4 +164,22 @@ TEST_CASE("contact_sheet names what is wrong") {
                        ArgumentError);
   CHECK_THROWS_WITH_AS(contact_sheet(good, {.padding = 0, .cell_height = 100000, .cell_width = 100000}),
                        "a contact sheet of 100000x100000 pixels is too large", ArgumentError);
+}
+
+TEST_CASE("no option is so large that a size wraps around") {
+  constexpr int most = std::numeric_limits<int>::max();
+  const std::vector<ContactSheetCell> cells(2, {flat(2, 3, red), "a"});
+  CHECK_THROWS_WITH_AS(contact_sheet(cells, {.columns = most, .padding = 1}),
+                       "a contact sheet of 18x8589934589 pixels is too large", ArgumentError);
+  CHECK_THROWS_WITH_AS(contact_sheet(cells, {.columns = most, .padding = most, .cell_width = most}),
+                       "a contact sheet of 4294967408x9223372030412324865 pixels is too large",
+                       ArgumentError);
+  CHECK_THROWS_AS(contact_sheet(cells, {.padding = most}), ArgumentError);
+  CHECK_THROWS_AS(contact_sheet(cells, {.padding = 0, .cell_height = most}), ArgumentError);
+  CHECK_THROWS_AS(contact_sheet(cells, {.padding = 0, .cell_width = most}), ArgumentError);
+  CHECK_THROWS_AS(contact_sheet(cells, {.padding = most, .cell_height = most, .cell_width = most}),
+                  ArgumentError);
+  const Image sheet = contact_sheet(cells, {.columns = 100000, .padding = 0});
+  CHECK(sheet.width() == 300000);
+  CHECK(count(sheet, red, 0, 2, 0, 6) == 12);
 }

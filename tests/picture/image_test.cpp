@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,15 @@ TEST_CASE("an image holds its pixels row by row, channels side by side") {
 TEST_CASE("an image needs positive sizes and as many values as they say") {
   CHECK_THROWS_WITH_AS(Image(0, 3, 1), "an image needs positive sizes, got 0x3x1", ArgumentError);
   CHECK_THROWS_WITH_AS(Image(2, 3, 1, {1, 2}), "an image of 2x3x1 needs 6 values, got 2", ArgumentError);
+}
+
+TEST_CASE("sizes whose product wraps around are too large") {
+  constexpr int half = 1 << 30, most = std::numeric_limits<int>::max();
+  CHECK_THROWS_WITH_AS(Image(half, half, 16),  // 2^64 values would be none
+                       "an image of 1073741824x1073741824x16 is too large for any memory", ArgumentError);
+  CHECK_THROWS_AS(Image(half, half, 16, {}), ArgumentError);
+  CHECK_THROWS_AS(Image(most, most, most), ArgumentError);
+  CHECK_THROWS_AS(Image(most, most, 2, {1}), ArgumentError);
 }
 
 TEST_CASE("to_rgb repeats gray and drops alpha") {

@@ -72,6 +72,8 @@ inline int text_width(std::string text) { return stb::stb_easy_font_width(text.d
 /// The text, or as much of its beginning as fits with "..." behind it.
 inline std::string shorten(std::string text, int width) {
   if (text_width(text) <= width) return text;
+  // Every letter is a pixel wide at least; one by one, a very long text would take the square of its length.
+  text.resize(std::min(text.size(), static_cast<std::size_t>(std::max(width, 0))));
   while (!text.empty() && text_width(text + "...") > width) text.pop_back();
   while (!text.empty() && text.back() == ' ') text.pop_back();
   return text_width(text + "...") > width ? std::string() : text + "...";
@@ -150,8 +152,9 @@ inline Image contact_sheet(std::span<const ContactSheetCell> cells, const Contac
   }
   const int count = static_cast<int>(cells.size());
   const int columns = options.columns == 0 ? detail::automatic_columns(count) : options.columns;
-  const int rows = (count + columns - 1) / columns;
-  const int text_scale = std::clamp((cell_width + 56) / 112, 1, 8);
+  const int rows = (count - 1) / columns + 1;
+  const auto text_scale =
+      static_cast<int>(std::clamp((std::int64_t{cell_width} + 56) / 112, std::int64_t{1}, std::int64_t{8}));
   const int caption_gap = captions ? 4 * text_scale : 0;
   const int caption_height =
       captions ? 10 * text_scale : 0;  // the font's letters with what hangs below the line
@@ -161,7 +164,8 @@ inline Image contact_sheet(std::span<const ContactSheetCell> cells, const Contac
   const std::int64_t step_x = std::int64_t{cell_width} + padding;
   const std::int64_t height = step_y * rows + padding;
   const std::int64_t width = step_x * columns + padding;
-  if (height * width > std::numeric_limits<int>::max()) {
+  constexpr std::int64_t most = std::numeric_limits<int>::max();
+  if (height > most || width > most / height) {  // a product could be too large for 64 bits
     throw ArgumentError(detail::concat("a contact sheet of ", height, "x", width, " pixels is too large"));
   }
 
@@ -184,7 +188,7 @@ inline Image contact_sheet(std::span<const ContactSheetCell> cells, const Contac
     const int picture_top = top + (cell_height - picture.height()) / 2;
     const int picture_left = left + (cell_width - picture.width()) / 2;
     for (int y = 0; y < picture.height(); ++y) {
-      std::copy_n(detail::pixel_at(picture, y, 0), picture.width() * 3,
+      std::copy_n(detail::pixel_at(picture, y, 0), std::ptrdiff_t{3} * picture.width(),
                   detail::pixel_at(sheet, picture_top + y, picture_left));
     }
     const std::string caption = detail::shorten(detail::printable(cell.caption), cell_width / text_scale);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -18,7 +19,8 @@ class Image {
  public:
   Image() = default;
 
-  /// A black picture. Throws ArgumentError if a size is not positive.
+  /// A black picture. Throws ArgumentError if a size is not positive, or all of them make more values than a
+  /// memory can have (2^63).
   Image(int height, int width, int channels)
       : Image(height, width, channels, std::vector<std::uint8_t>(count(height, width, channels))) {}
 
@@ -59,8 +61,12 @@ class Image {
       throw ArgumentError(
           detail::concat("an image needs positive sizes, got ", height, "x", width, "x", channels));
     }
-    return static_cast<std::size_t>(height) * static_cast<std::size_t>(width) *
-           static_cast<std::size_t>(channels);
+    const auto pixels = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+    if (static_cast<std::size_t>(channels) > std::numeric_limits<std::ptrdiff_t>::max() / pixels) {
+      throw ArgumentError(
+          detail::concat("an image of ", height, "x", width, "x", channels, " is too large for any memory"));
+    }
+    return pixels * static_cast<std::size_t>(channels);
   }
   std::size_t offset(int y, int x, int channel) const noexcept {
     return (static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) + static_cast<std::size_t>(x)) *

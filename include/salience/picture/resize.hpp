@@ -61,7 +61,7 @@ inline ResampleAxis::ResampleAxis(int in_size, int out_size) {
   for (std::size_t i = 0; i < first.size(); ++i) {
     const double center = rounded_product(static_cast<double>(i) + 0.5, scale);
     first[i] = std::max(0, static_cast<int>(center - support + 0.5));
-    count[i] = std::min(in_size, static_cast<int>(center + support + 0.5)) - first[i];
+    count[i] = static_cast<int>(std::min<double>(in_size, center + support + 0.5)) - first[i];
     double total = 0;
     for (int k = 0; k < count[i]; ++k) {
       const double distance = std::abs(rounded_product(k + first[i] - center + 0.5, inverse));
@@ -218,7 +218,7 @@ inline Image center_crop(const Image& image, int height, int width) {
   const int left = offset(image.width(), width);
   const int channels = image.channels();
   Image result(height, width, channels);
-  const auto copied = std::min(width, image.width()) * channels;
+  const auto copied = std::ptrdiff_t{channels} * std::min(width, image.width());
   for (int y = std::max(0, top); y < std::min(height, top + image.height()); ++y) {
     const std::uint8_t* from = detail::pixel_at(image, y - top, std::max(0, -left));
     std::copy_n(from, copied, detail::pixel_at(result, y, std::max(0, left)));
