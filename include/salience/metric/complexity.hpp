@@ -13,7 +13,7 @@ namespace detail {
 
 /// The sizes of a map's values, one row a sample.
 inline at::Tensor magnitudes(const at::Tensor& values, const PixelMapOptions& options) {
-  const at::Tensor map = pixel_map(values, options);
+  const at::Tensor map = pixels_of(values, options);
   return map.reshape({map.size(0), -1}).abs();
 }
 

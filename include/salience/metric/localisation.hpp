@@ -38,8 +38,10 @@ class Region {
   /// One box a sample.
   Region(std::vector<Box> boxes) : boxes_(std::move(boxes)) {}  // NOLINT
 
-  /// The mask of a batch of maps (N, H, W): bool, on the CPU. Throws ArgumentError if it does not fit them.
-  at::Tensor mask_of(const at::Tensor& map) const {
+  /// The mask of a batch of maps (N, H, W) or (N, 1, H, W): bool (N, H, W), on the CPU. Throws ArgumentError
+  /// if it does not fit them.
+  at::Tensor mask_of(const at::Tensor& maps) const {
+    const at::Tensor map = maps.dim() == 4 && maps.size(1) == 1 ? maps.squeeze(1) : maps;
     if (map.dim() != 3) throw ArgumentError::out_of_range("a map", detail::shape(map), "(N, H, W)");
     if (mask_.defined()) return fitted(map);
     const auto batch = static_cast<std::size_t>(map.size(0));
@@ -100,7 +102,7 @@ inline at::Tensor pointing_game(const at::Tensor& values, const Region& region,
   if (!(options.tolerance >= 0.0 && std::isfinite(options.tolerance))) {
     throw ArgumentError::out_of_range("tolerance", options.tolerance, "a number of at least 0");
   }
-  const at::Tensor map = pixel_map(values, options.map);
+  const at::Tensor map = detail::pixels_of(values, options.map);
   const at::Tensor mask = region.mask_of(map);
   const auto height = map.size(1), width = map.size(2);
   const auto reach =
@@ -138,7 +140,7 @@ inline at::Tensor pointing_game(const at::Tensor& values, const Region& region,
 /// a region, or for a map with nothing positive. Throws ArgumentError for a region that does not fit.
 inline at::Tensor energy(const at::Tensor& values, const Region& region,
                          const PixelMapOptions& options = {}) {
-  const at::Tensor map = pixel_map(values, options).clamp_min(0.0);
+  const at::Tensor map = detail::pixels_of(values, options).clamp_min(0.0);
   const at::Tensor mask = region.mask_of(map);
   return detail::where_there_is_a_region(map.mul(mask).flatten(1).sum(1).div_(map.flatten(1).sum(1)), mask);
 }
@@ -159,7 +161,7 @@ inline at::Tensor iou(const at::Tensor& values, const Region& region, const IouO
   if (!(options.threshold >= 0.0 && options.threshold < 1.0)) {
     throw ArgumentError::out_of_range("threshold", options.threshold, "in [0, 1)");
   }
-  const at::Tensor map = pixel_map(values, options.map);
+  const at::Tensor map = detail::pixels_of(values, options.map);
   const at::Tensor mask = region.mask_of(map);
   const at::Tensor level = map.flatten(1).amax(1).clamp_min_(0.0).mul_(options.threshold).view({-1, 1, 1});
   const at::Tensor shown = map.gt(level);

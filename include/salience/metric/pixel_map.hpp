@@ -19,16 +19,16 @@ struct PixelMapOptions {
   ChannelReduction channels = ChannelReduction::sum;  ///< then over the channels
 };
 
-/// The map of pixels of attributions (N, C, H, W): (N, H, W), float64, on the CPU. Values of another number
-/// of dimensions, (N, H, W) or (N, F), have no channels: they keep their shape, and each is a pixel; these
-/// may share the caller's memory. Throws ArgumentError for values that are no batch of maps or not finite.
-inline at::Tensor pixel_map(const at::Tensor& values, const PixelMapOptions& options = {}) {
+namespace detail {
+
+/// pixel_map without its dimension of one channel: (N, H, W).
+inline at::Tensor pixels_of(const at::Tensor& values, const PixelMapOptions& options) {
   if (!values.defined() || values.dim() < 2 || values.numel() == 0) {
-    throw ArgumentError::out_of_range("the map of a metric", detail::shape(values),
+    throw ArgumentError::out_of_range("the map of a metric", shape(values),
                                       "a batch of maps (N, C, H, W), (N, H, W) or (N, F)");
   }
   at::Tensor map = values.detach().to(at::kCPU, at::kDouble).contiguous();
-  if (!detail::all_finite(map)) {
+  if (!all_finite(map)) {
     throw ArgumentError("the map of a metric holds values that are not finite");
   }
   switch (options.activation) {
@@ -58,12 +58,10 @@ inline at::Tensor pixel_map(const at::Tensor& values, const PixelMapOptions& opt
   return map.sum(1);
 }
 
-namespace detail {
-
 /// The map of pixels of an input's attribution, which must cover that input.
 inline at::Tensor pixel_map_of(const at::Tensor& input, const at::Tensor& values,
                                const PixelMapOptions& options) {
-  at::Tensor map = pixel_map(values, options);
+  at::Tensor map = pixels_of(values, options);
   const std::int64_t own = map.dim() - 1;
   if (input.dim() < map.dim() || map.size(0) != input.size(0) ||
       map.sizes().slice(1) != input.sizes().slice(static_cast<std::size_t>(input.dim() - own))) {
@@ -82,5 +80,14 @@ inline at::Tensor ranks(const at::Tensor& map) {
 }
 
 }  // namespace detail
+
+/// The maps of pixels of attributions (N, C, H, W) or (N, H, W): (N, 1, H, W), float64, on the CPU; an
+/// AttributionProcessor draws it as N pictures. Values of another number of dimensions, as (N, F), have no
+/// channels: they keep their shape, and each is a pixel. The result may share the caller's memory. Throws
+/// ArgumentError for values that are no batch of maps or not finite.
+inline at::Tensor pixel_map(const at::Tensor& values, const PixelMapOptions& options = {}) {
+  const at::Tensor map = detail::pixels_of(values, options);
+  return map.dim() == 3 ? map.unsqueeze(1) : map;
+}
 
 }  // namespace salience

@@ -61,7 +61,7 @@ class RandomizationCheck {
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
     const auto& selector = as_target(target);
     const Attribution trained = attributor_(input, selector);
-    const at::Tensor map = pixel_map(trained.values, map_);
+    const at::Tensor map = detail::pixels_of(trained.values, map_);
     const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
     RandomizationSimilarity result;
     const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };
@@ -70,7 +70,7 @@ class RandomizationCheck {
     if (pictures) result.ssim = table();
     for (std::int64_t level = 0; level < levels; ++level) {
       const Attribution random = randomized_(level)(input, FixedTarget{selector, trained.target});
-      const at::Tensor other = pixel_map(random.values, map_);
+      const at::Tensor other = detail::pixels_of(random.values, map_);
       result.spearman.select(1, level).copy_(salience::spearman(map, other));
       result.spearman_abs.select(1, level).copy_(salience::spearman(map.abs(), other.abs()));
       if (pictures) result.ssim.select(1, level).copy_(salience::ssim(scaled(map), scaled(other)));

@@ -104,7 +104,7 @@ inline at::Tensor top_k_overlap(const at::Tensor& a, const at::Tensor& b, std::i
 inline at::Tensor ssim(const at::Tensor& a, const at::Tensor& b, const PixelMapOptions& options = {}) {
   detail::require_same_shape(a, b);
   constexpr std::int64_t side = 7;
-  const at::Tensor x = pixel_map(a, options), y = pixel_map(b, options);
+  const at::Tensor x = detail::pixels_of(a, options), y = detail::pixels_of(b, options);
   if (x.dim() != 3 || x.size(1) < side || x.size(2) < side) {
     throw ArgumentError::out_of_range("a map of SSIM", detail::shape(a), "at least 7 pixels high and wide");
   }
