@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 #include <utility>
 
 #include "../common/network.hpp"
@@ -13,12 +14,13 @@ namespace {
 
 constexpr std::array statuses{"done", "non_finite", "failed", "unreadable"};
 
-Exact exact(double value) {
-  constexpr double most = 0x1p40;  // so that eight million of them fit
-  return static_cast<Exact>(std::ldexp(std::clamp(value, -most, most), 64));
+/// Rank 0's become those of all ranks.
+void sum_over(Team& team, ExactSums& sums) {
+  std::array<std::int64_t, 2> kept{-sums.begin(), sums.end()};
+  team.maximum(kept);
+  sums.widen(static_cast<int>(-kept[0]), static_cast<int>(kept[1]));
+  if (sums.width() > 0) team.sum(sums.words(), sums.width());
 }
-
-double as_double(Exact sum) { return std::ldexp(static_cast<double>(sum), -64); }
 
 struct Range {
   double low, high;
@@ -58,16 +60,16 @@ Aggregates::Aggregates(const Options& options)
 void Aggregates::Figure::add(const nlohmann::json& value) {
   if (value.is_null()) return;
   const double number = value.get<double>();
-  cells[0] += 1;
-  cells[1] += exact(number);
-  cells[2] += exact(number * number);
+  counts[0] += 1;
+  sums.add(0, number);
+  sums.add_square(1, number);
   const double place = ((logarithm ? std::log10(number) : number) - low) / (high - low);
   if (!(place >= 0.0)) {
-    cells[3] += 1;
+    counts[1] += 1;
   } else if (place > 1.0) {
-    cells[4] += 1;
+    counts[2] += 1;
   } else {
-    cells[5 + std::min(static_cast<std::size_t>(place * double{bins}), bins - 1)] += 1;
+    counts[3 + std::min(static_cast<std::size_t>(place * double{bins}), bins - 1)] += 1;
   }
 }
 
@@ -83,58 +85,52 @@ void Aggregates::add(const ShardSummary& shard) {
     OfClass& of_class = classes_[sample.at("target").get<std::int64_t>()];
     of_class.count += 1;
     const nlohmann::json& probability = sample.at("probability");
-    if (!probability.is_null()) of_class.probability += exact(probability.get<double>());
+    if (!probability.is_null()) of_class.probability.add(0, probability.get<double>());
   }
 
   const at::Tensor classes = shard.sums.front().second;
   for (std::int64_t k = 0; k < classes.numel(); ++k) {
-    std::vector<Exact>& maps = classes_[classes[k].item<std::int64_t>()].maps;
-    std::size_t begin = 0;
+    std::vector<ExactSums>& maps = classes_[classes[k].item<std::int64_t>()].maps;
     for (std::size_t m = 0; m < methods_.size(); ++m) {
-      const at::Tensor map = shard.sums.at(m + 1).second[k].contiguous();
+      const at::Tensor map = shard.sums.at(m + 1).second[k].to(at::kDouble).contiguous();
       height_[m] = map.size(0);
       width_[m] = map.size(1);
-      const auto cells = static_cast<std::size_t>(map.numel());
-      if (maps.size() < begin + cells) maps.resize(begin + cells);
-      const float* next = map.data_ptr<float>();
-      for (std::size_t i = 0; i < cells; ++i) maps[begin + i] += exact(double{next[i]});
-      begin += cells;
+      if (m == maps.size()) maps.emplace_back(static_cast<std::size_t>(map.numel()));
+      const double* next = map.data_ptr<double>();
+      for (std::size_t i = 0; i < maps[m].size(); ++i) maps[m].add(i, next[i]);
     }
   }
 }
 
 void Aggregates::merge(Team& team) {
   if (team.size() == 1) return;
-  std::vector<Exact> counts;
-  for (auto& [status, count] : status_) counts.push_back(count);
-  team.sum(counts);
-  std::size_t next = 0;
-  for (auto& [status, count] : status_) count = counts[next++];
-  for (Figure& figure : figures_) team.sum(figure.cells);
-
-  std::size_t cells = 0;
-  for (std::size_t m = 0; m < methods_.size(); ++m) {
-    height_[m] = team.maximum(height_[m]);
-    width_[m] = team.maximum(width_[m]);
-    cells += static_cast<std::size_t>(height_[m] * width_[m]);
+  for (auto& [status, count] : status_) team.sum(std::span(&count, 1), 1);
+  for (Figure& figure : figures_) {
+    team.sum(figure.counts, 1);
+    sum_over(team, figure.sums);
   }
-  const std::int64_t last = team.maximum(classes_.empty() ? -1 : classes_.rbegin()->first);
-  for (std::int64_t index = 0; index <= last; ++index) {
-    const auto found = classes_.find(index);
-    std::vector<Exact> row(2 + cells);
-    if (found != classes_.end()) {
-      row[0] = found->second.count;
-      row[1] = found->second.probability;
-      std::ranges::copy(found->second.maps, row.begin() + 2);
+  team.maximum(height_);
+  team.maximum(width_);
+
+  std::array<std::int64_t, 1> last{classes_.empty() ? -1 : classes_.rbegin()->first};
+  team.maximum(last);
+  std::vector<std::int64_t> met(static_cast<std::size_t>(last[0] + 1));  // 1 where some rank has the class
+  for (const auto& entry : classes_) met[static_cast<std::size_t>(entry.first)] = 1;
+  team.maximum(met);
+  for (std::int64_t index = 0; index <= last[0]; ++index) {
+    if (met[static_cast<std::size_t>(index)] == 0) continue;
+    OfClass& of = classes_[index];
+    team.sum(std::span(&of.count, 1), 1);
+    sum_over(team, of.probability);
+    for (std::size_t m = 0; m < methods_.size(); ++m) {
+      if (m == of.maps.size()) of.maps.emplace_back(static_cast<std::size_t>(height_[m] * width_[m]));
+      sum_over(team, of.maps[m]);
     }
-    team.sum(row);
-    if (team.rank() != 0 || row[0] == 0) continue;
-    classes_[index] = {.count = row[0], .probability = row[1], .maps = {row.begin() + 2, row.end()}};
   }
 }
 
 nlohmann::json Aggregates::summary(const salience::Labels& labels) const {
-  const auto whole = [](Exact count) { return static_cast<std::int64_t>(count); };
+  const auto whole = [](std::uint64_t count) { return static_cast<std::int64_t>(count); };
   auto status = nlohmann::json::object();
   std::int64_t samples = 0;
   for (const auto& [name, count] : status_) {
@@ -146,27 +142,25 @@ nlohmann::json Aggregates::summary(const salience::Labels& labels) const {
     classes.push_back({{"class", index},
                        {"label", label_of(index, labels)},
                        {"count", whole(of.count)},
-                       {"probability", as_double(of.probability) / static_cast<double>(of.count)}});
+                       {"probability", of.probability.mean(0, whole(of.count))}});
   }
   auto figures = nlohmann::json::array();
   for (const Figure& figure : figures_) {
-    const auto count = static_cast<double>(figure.cells[0]);
-    if (figure.cells[0] == 0) continue;
-    const double mean = as_double(figure.cells[1]) / count;
-    const double variance = as_double(figure.cells[2]) / count - mean * mean;
+    const std::int64_t count = whole(figure.counts[0]);
+    if (count == 0) continue;
     std::vector<std::int64_t> counts;
-    for (std::size_t i = 5; i < figure.cells.size(); ++i) counts.push_back(whole(figure.cells[i]));
+    for (std::size_t i = 3; i < figure.counts.size(); ++i) counts.push_back(whole(figure.counts[i]));
     figures.push_back({{"name", figure.name},
                        {"method", figure.method},
-                       {"count", whole(figure.cells[0])},
-                       {"mean", mean},
-                       {"std", std::sqrt(std::max(variance, 0.0))},
+                       {"count", count},
+                       {"mean", figure.sums.mean(0, count)},
+                       {"std", figure.sums.deviation(0, 1, count)},
                        {"histogram",
                         {{"low", figure.low},
                          {"high", figure.high},
                          {"log10", figure.logarithm},
-                         {"below", whole(figure.cells[3])},
-                         {"above", whole(figure.cells[4])},
+                         {"below", whole(figure.counts[1])},
+                         {"above", whole(figure.counts[2])},
                          {"counts", counts}}}});
   }
   return {{"samples", samples}, {"status", status}, {"classes", classes}, {"figures", figures}};
@@ -179,17 +173,15 @@ NamedTensors Aggregates::mean_maps() const {
     counts.push_back(static_cast<std::int64_t>(of.count));
   }
   NamedTensors tensors{{"class", at::tensor(classes, at::kLong)}, {"count", at::tensor(counts, at::kLong)}};
-  std::size_t begin = 0;
   for (std::size_t m = 0; m < methods_.size(); ++m) {
     at::Tensor maps = at::zeros({std::ssize(classes), height_[m], width_[m]});
     float* next = maps.data_ptr<float>();
     const auto cells = static_cast<std::size_t>(height_[m] * width_[m]);
     for (const auto& [index, of] : classes_) {
       for (std::size_t i = 0; i < cells; ++i) {
-        *next++ = static_cast<float>(as_double(of.maps[begin + i]) / static_cast<double>(of.count));
+        *next++ = static_cast<float>(of.maps[m].mean(i, static_cast<std::int64_t>(of.count)));
       }
     }
-    begin += cells;
     tensors.emplace_back(methods_[m], maps);
   }
   return tensors;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "exact.hpp"
 #include "options.hpp"
 #include "shard.hpp"
 #include "team.hpp"
@@ -34,25 +35,28 @@ class Aggregates {
   NamedTensors mean_maps() const;
 
  private:
+  using Counts = std::vector<std::uint64_t>;
+
   /// A figure's count, sum, sum of squares and histogram.
   struct Figure {
     std::string name, method;
     double low = 0.0, high = 0.0;  ///< of the histogram; of its logarithm if that is what is counted
     bool logarithm = false;
-    std::vector<Exact> cells = std::vector<Exact>(5 + bins);  // count, sum, squares, below, above, the bins
+    Counts counts = Counts(3 + bins);  // all, below, above, the bins
+    ExactSums sums{2};                 // of the values and of their squares
     void add(const nlohmann::json& value);
   };
 
-  /// Of one class, and of each method its map, one after the other.
   struct OfClass {
-    Exact count = 0, probability = 0;
-    std::vector<Exact> maps;
+    std::uint64_t count = 0;
+    ExactSums probability{1};
+    std::vector<ExactSums> maps;  ///< of each method
   };
 
   static constexpr std::size_t bins = 20;
   std::vector<std::string> methods_;
   std::vector<std::int64_t> height_, width_;  ///< of each method's map
-  std::map<std::string, Exact> status_;
+  std::map<std::string, std::uint64_t> status_;
   std::vector<Figure> figures_;
   std::map<std::int64_t, OfClass> classes_;
 };

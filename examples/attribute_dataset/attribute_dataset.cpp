@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -245,10 +246,10 @@ void print(const nlohmann::json& summary, std::int64_t computed, double seconds,
 }
 
 void check(const Options& options, Team& team) {
-  std::vector<Exact> problems{verify(options, team.rank(), team.size())};
-  team.sum(problems);
+  std::array problems{static_cast<std::uint64_t>(verify(options, team.rank(), team.size()))};
+  team.sum(problems, 1);
   if (team.rank() != 0) return;
-  const auto count = static_cast<std::int64_t>(problems[0]);
+  const std::uint64_t count = problems[0];
   if (count > 0) {
     throw salience::FileError::at(
         options.output,

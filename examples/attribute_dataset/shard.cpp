@@ -49,7 +49,7 @@ NamedTensors sums_of(const Block& block, const std::vector<std::string>& methods
   for (const std::string& method : methods) {
     std::vector<at::Tensor> maps;
     for (const auto& entry : sums) maps.push_back(entry.second.at(method));
-    tensors.emplace_back(method, at::cat(maps).to(at::kFloat));
+    tensors.emplace_back(method, at::cat(maps));
   }
   return tensors;
 }

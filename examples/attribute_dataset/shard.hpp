@@ -20,7 +20,7 @@ struct Block {
 /// What the aggregates need of a shard, and what another run reads back.
 struct ShardSummary {
   nlohmann::json record;  ///< {"shard", "samples": [RECORD...], "files": {NAME: {"bytes", "sha256"}}}
-  NamedTensors sums;      ///< "class" (K) int64, and of each method (K,h,w): sums of pooled |values|
+  NamedTensors sums;      ///< "class" (K) int64, and of each method (K,h,w) float64: sums of pooled |values|
 };
 
 /// The folder of results.

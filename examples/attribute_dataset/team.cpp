@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <string_view>
 #include <vector>
+
+#include "exact.hpp"
 #endif
 
 namespace {
@@ -21,8 +23,8 @@ class Alone : public Team {
   void send(int /*rank*/, const std::string& /*message*/) override {}
   std::optional<std::pair<int, std::string>> receive() override { return {}; }
   std::string from_first(std::string text) override { return text; }
-  void sum(std::span<Exact> /*values*/) override {}
-  std::int64_t maximum(std::int64_t value) override { return value; }
+  void sum(std::span<std::uint64_t> /*words*/, std::size_t /*width*/) override {}
+  void maximum(std::span<std::int64_t> /*values*/) override {}
   [[noreturn]] void abort() override { std::exit(1); }
 };
 
@@ -77,29 +79,33 @@ class Ranks : public Team {
     return text;
   }
 
-  void sum(std::span<Exact> values) override {
-    MPI_Datatype exact = MPI_DATATYPE_NULL;
-    MPI_Type_contiguous(sizeof(Exact), MPI_BYTE, &exact);
-    MPI_Type_commit(&exact);
+  void sum(std::span<std::uint64_t> words, std::size_t width) override {
+    MPI_Datatype integer = MPI_DATATYPE_NULL;
+    MPI_Type_contiguous(static_cast<int>(width), MPI_UINT64_T, &integer);
+    MPI_Type_commit(&integer);
     MPI_Op add = MPI_OP_NULL;
     MPI_Op_create(
-        [](void* from, void* to, int* count, MPI_Datatype*) {
-          for (int i = 0; i < *count; ++i) static_cast<Exact*>(to)[i] += static_cast<Exact*>(from)[i];
+        [](void* from, void* to, int* count, MPI_Datatype* type) {
+          int bytes = 0;
+          MPI_Type_size(*type, &bytes);
+          add_integers(static_cast<const std::uint64_t*>(from), static_cast<std::uint64_t*>(to),
+                       static_cast<std::size_t>(*count),
+                       static_cast<std::size_t>(bytes) / sizeof(std::uint64_t));
         },
         /*commute=*/1, &add);
-    const int count = static_cast<int>(values.size());
+    const int count = static_cast<int>(words.size() / width);
     if (rank_ == 0) {
-      MPI_Reduce(MPI_IN_PLACE, values.data(), count, exact, add, 0, MPI_COMM_WORLD);
+      MPI_Reduce(MPI_IN_PLACE, words.data(), count, integer, add, 0, MPI_COMM_WORLD);
     } else {
-      MPI_Reduce(values.data(), nullptr, count, exact, add, 0, MPI_COMM_WORLD);
+      MPI_Reduce(words.data(), nullptr, count, integer, add, 0, MPI_COMM_WORLD);
     }
     MPI_Op_free(&add);
-    MPI_Type_free(&exact);
+    MPI_Type_free(&integer);
   }
 
-  std::int64_t maximum(std::int64_t value) override {
-    MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD);
-    return value;
+  void maximum(std::span<std::int64_t> values) override {
+    MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_INT64_T, MPI_MAX,
+                  MPI_COMM_WORLD);
   }
 
   [[noreturn]] void abort() override {

@@ -1,16 +1,13 @@
 // The ranks of one run: this process alone, or those that mpirun started.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
-
-/// A sum that does not depend on the order of its terms: in units of 2^-64, 5e-20;
-/// terms above 2^40 count as that.
-__extension__ using Exact = __int128;
 
 /// Used by one thread of each rank. Nothing in it waits by turning in circles, which would take a core from
 /// the ranks that still compute, but the two that say so.
@@ -35,9 +32,12 @@ class Team {
   /// Rank 0's text on all ranks. All ranks call it, and wait busily.
   virtual std::string from_first(std::string text) = 0;
 
-  /// Rank 0 gets the sums over all ranks, element by element. All ranks call it, and wait busily.
-  virtual void sum(std::span<Exact> values) = 0;
-  virtual std::int64_t maximum(std::int64_t value) = 0;
+  /// Rank 0 gets the sums over all ranks, integer by integer, each of `width` words as ExactSums has them.
+  /// All ranks call it, and wait busily.
+  virtual void sum(std::span<std::uint64_t> words, std::size_t width) = 0;
+
+  /// All ranks get the largest values of all, element by element. All ranks call it, and wait busily.
+  virtual void maximum(std::span<std::int64_t> values) = 0;
 
   /// Ends all ranks' processes.
   [[noreturn]] virtual void abort() = 0;
