@@ -48,6 +48,9 @@ struct KnownFault {
 };
 
 constexpr std::array known_faults{
+    KnownFault{"median", true,
+               "the median along a dimension that repeats one value (expand) reads memory that nobody wrote: "
+               "the model's own output is wrong, in Python too"},
     KnownFault{"_upsample_", true,
                "the antialiased resize takes a tensor of channels-last strides and width 1 for a contiguous "
                "one: the model's own output is wrong, in Python too"},
@@ -133,7 +136,8 @@ std::vector<Layout> layouts(const Sizes& sizes, bool all) {
   const std::size_t views = std::min<std::size_t>(in_order.size(), all ? 4 : 2);
   for (std::size_t i = 0; i < views; ++i) {
     for (const std::int64_t stride : {std::int64_t{1}, 2 * count(sizes) + 3, std::int64_t{0}}) {
-      Layout layout{concat(name_of(in_order[i]), " size 1 at ", stride), strides_in_order(sizes, in_order[i])};
+      Layout layout{concat(name_of(in_order[i]), " size 1 at ", stride),
+                    strides_in_order(sizes, in_order[i])};
       for (std::size_t d = 0; d < sizes.size(); ++d) {
         if (sizes[d] == 1) layout.strides[d] = stride;
       }
@@ -238,8 +242,7 @@ struct Type {
   double floor;      ///< the latter is at least so much of the incoming gradient's: some gradients are 0
 };
 
-constexpr std::array types{Type{at::kFloat, "float32", 1e-4, 0.02},
-                           Type{at::kDouble, "float64", 1e-9, 0.02},
+constexpr std::array types{Type{at::kFloat, "float32", 1e-4, 0.02}, Type{at::kDouble, "float64", 1e-9, 0.02},
                            Type{at::kBFloat16, "bfloat16", 0.05, 0.5}};
 
 /// ||tensor - right|| / max(||right||, least); `right` is contiguous float64.
@@ -262,7 +265,8 @@ std::string answers(const at::Tensor& x) {
   const auto last = x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
   const bool plain = x.is_contiguous(), channels = (x.dim() == 4 || x.dim() == 5) && x.is_contiguous(last);
   const char* is = plain && channels ? "both" : plain ? "contiguous" : channels ? "channels-last" : "neither";
-  return concat(is, x.suggest_memory_format() == at::MemoryFormat::Contiguous ? "" : ", suggests channels-last");
+  return concat(is,
+                x.suggest_memory_format() == at::MemoryFormat::Contiguous ? "" : ", suggests channels-last");
 }
 
 struct Count {
@@ -299,10 +303,18 @@ struct Options {
 std::vector<Sizes> shapes(std::int64_t rank) {
   std::vector<Sizes> rows;
   switch (rank) {
-    case 2: rows = {{16}, {1}}; break;
-    case 3: rows = {{8, 6}, {8, 1}, {1, 6}, {4, 4}}; break;
-    case 4: rows = {{16, 3, 4}, {8, 1, 5}, {8, 5, 1}, {8, 1, 1}, {1, 3, 4}, {3, 4, 4}}; break;
-    default: rows = {{8, 3, 3, 3}, {8, 1, 3, 3}, {8, 3, 1, 3}, {8, 3, 3, 1}, {8, 1, 1, 1}, {1, 3, 3, 3}}; break;
+    case 2:
+      rows = {{16}, {1}};
+      break;
+    case 3:
+      rows = {{8, 6}, {8, 1}, {1, 6}, {4, 4}};
+      break;
+    case 4:
+      rows = {{16, 3, 4}, {8, 1, 5}, {8, 5, 1}, {8, 1, 1}, {1, 3, 4}, {3, 4, 4}};
+      break;
+    default:
+      rows = {{8, 3, 3, 3}, {8, 1, 3, 3}, {8, 3, 1, 3}, {8, 3, 3, 1}, {8, 1, 1, 1}, {1, 3, 3, 3}};
+      break;
   }
   std::vector<Sizes> found;
   for (Sizes row : rows) {
@@ -330,9 +342,10 @@ class Reference {
     at::Tensor& found = gradients_[{expanded, incoming}];
     if (!found.defined()) {
       const Graph& graph = this->graph(expanded);
-      found = torch::autograd::grad({graph.output}, {graph.x}, {values(graph.values.sizes().vec(), incoming, 2)},
-                                    /*retain_graph=*/true)[0]
-                  .contiguous();
+      found =
+          torch::autograd::grad({graph.output}, {graph.x}, {values(graph.values.sizes().vec(), incoming, 2)},
+                                /*retain_graph=*/true)[0]
+              .contiguous();
     }
     if (!found.isfinite().all().item<bool>()) throw NotFinite();
     return found;
@@ -402,7 +415,8 @@ bool run(const Case& operation, Reference& reference, const Sizes& sizes, const 
     const at::Tensor plain = incoming.tensor.contiguous();
     const at::Tensor gradient = torch::autograd::grad({rounding(expanded).second}, {leaves[expanded]},
                                                       {plain}, /*retain_graph=*/true)[0];
-    const double error = error_of(gradient, reference.gradient(key.first, key.second), type.floor * incoming.norm);
+    const double error =
+        error_of(gradient, reference.gradient(key.first, key.second), type.floor * incoming.norm);
     return rounded[key] = error;
   };
   try {
@@ -417,26 +431,29 @@ bool run(const Case& operation, Reference& reference, const Sizes& sizes, const 
     if (operation.writes && input.expanded != 0) continue;
     const at::Tensor exact = values(sizes, input.expanded, 1).to(type.type);
     const auto where = [&](const std::string& incoming) {
-      return concat("(", salience::detail::shape(exact), " ", type.name, ", input ", input.name, incoming, ")");
+      return concat("(", salience::detail::shape(exact), " ", type.name, ", input ", input.name, incoming,
+                    ")");
     };
     const auto differentiate = [&](std::size_t mode, const at::Tensor& output, const auto& gradient_for) {
       const double error = error_of(output, reference.output(input.expanded), 0.0);
       const double output_rounding = rounding(input.expanded).first;
       if (output_rounding > type.tolerance) tally.imprecise = std::max(tally.imprecise, output_rounding);
-      tally.forward[mode].add(error, std::max(type.tolerance, 4 * output_rounding), [&] { return where(""); });
+      tally.forward[mode].add(error, std::max(type.tolerance, 4 * output_rounding),
+                              [&] { return where(""); });
       for (std::size_t j = 0; j < gradients.size(); ++j) {
-        if (!options.all && (i + 2 * j + turn) % (getenv("THIN") ? atoi(getenv("THIN")):4) != 0 && i + j > 1) continue;
+        if (!options.all && (i + 2 * j + turn) % 8 != 0 && i + j > 1) continue;
         const Incoming& incoming = gradients[j];
         const at::Tensor& right = reference.gradient(input.expanded, incoming.layout->expanded);
         const double rounding_error = gradient_rounding(input.expanded, incoming);
         if (rounding_error > type.tolerance) tally.imprecise = std::max(tally.imprecise, rounding_error);
-        const double gradient_error = error_of(gradient_for(incoming.tensor), right, type.floor * incoming.norm);
+        const double gradient_error =
+            error_of(gradient_for(incoming.tensor), right, type.floor * incoming.norm);
         const double limit = std::max(type.tolerance, 4 * rounding_error);
         const auto place = [&] { return where(concat(", gradient ", incoming.layout->name)); };
         tally.backward[mode].add(gradient_error, limit, place);
         if (options.conditions) {
-          const std::string condition = concat("N=", sizes[0], ": input ", answers(lay(exact, input)),
-                                               "; gradient ", incoming.answers);
+          const std::string condition =
+              concat("N=", sizes[0], ": input ", answers(lay(exact, input)), "; gradient ", incoming.answers);
           tally.conditions[mode][condition].add(gradient_error, limit, place);
         }
       }
@@ -483,16 +500,21 @@ void print(const std::string& name, const char* what, const Count& count) {
 int main(int argc, char** argv) try {
   Options options;
   for (const std::string& word : std::vector<std::string>(argv + 1, argv + argc)) {
-    if (word == "--all") options.all = true;
-    else if (word == "--conditions") options.conditions = true;
-    else options.words.push_back(word);
+    if (word == "--all")
+      options.all = true;
+    else if (word == "--conditions")
+      options.conditions = true;
+    else
+      options.words.push_back(word);
   }
   at::set_num_threads(1);
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::pair<Case, Tally>> results;
   std::set<std::string> untaken;
   for (const Case& operation : kernels::cases()) {
-    const auto holds = [&](const std::string& word) { return operation.name.find(word) != std::string::npos; };
+    const auto holds = [&](const std::string& word) {
+      return operation.name.find(word) != std::string::npos;
+    };
     if (!options.words.empty() && std::none_of(options.words.begin(), options.words.end(), holds)) continue;
     Tally tally;
     std::size_t taken = 0;
@@ -503,10 +525,11 @@ int main(int argc, char** argv) try {
       Reference reference(operation, sizes);
       try {
         reference.gradient(0, 0);
-      } catch (const c10::Error& error) {
-        refusal = error.what_without_backtrace();
-        continue;
       } catch (const NotFinite&) {
+        continue;
+      } catch (const std::exception& error) {  // 1.13 throws no c10::Error where a derivative is missing
+        refusal = std::string(error.what()).substr(0, 150);
+        refusal = refusal.substr(0, refusal.find('\n'));
         continue;
       }
       ++taken;
@@ -519,7 +542,10 @@ int main(int argc, char** argv) try {
         }
       }
     }
-    if (taken == 0) throw std::runtime_error(concat(operation.name, " takes no shape: ", refusal));
+    if (taken == 0) {
+      untaken.insert(concat(operation.name, " (rank ", operation.rank, "): ", refusal));
+      continue;
+    }
     results.emplace_back(operation, std::move(tally));
   }
 
@@ -534,7 +560,8 @@ int main(int argc, char** argv) try {
       if (forward.wrong > 0) print(name, "forward", forward);
       if (backward.wrong > 0) print(name, "backward", backward);
       for (const auto& [condition, count] : tally.conditions[mode]) {
-        if (count.wrong > 0) std::cout << "      " << count.wrong << " of " << count.tried << ' ' << condition << '\n';
+        if (count.wrong > 0)
+          std::cout << "      " << count.wrong << " of " << count.tried << ' ' << condition << '\n';
       }
       if (mode == 0) continue;
       if (const KnownFault* fault = known_fault(operation.name)) {
@@ -553,7 +580,8 @@ int main(int argc, char** argv) try {
   for (const std::string& name : untaken) std::cout << "  " << name << '\n';
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   std::cout << results.size() << " cases, " << gradients << " gradients, " << refused << " layouts refused, "
-            << std::setprecision(3) << seconds.count() << " s; wrong in this library and not known: " << wrong_cases << '\n';
+            << std::setprecision(3) << seconds.count()
+            << " s; wrong in this library and not known: " << wrong_cases << '\n';
   if (options.words.empty() && (results.size() < 300 || gradients < 200000)) {
     std::cout << "too few were tried\n";
     return 1;
