@@ -12,6 +12,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <array>
@@ -47,13 +48,22 @@ struct KnownFault {
   std::string_view reason;
 };
 
-constexpr std::array known_faults{
-    KnownFault{"median", true,
-               "the median along a dimension that repeats one value (expand) reads memory that nobody wrote: "
-               "the model's own output is wrong, in Python too"},
-    KnownFault{"_upsample_", true,
-               "the antialiased resize takes a tensor of channels-last strides and width 1 for a contiguous "
-               "one: the model's own output is wrong, in Python too"},
+constexpr std::array known_faults {
+#if TORCH_VERSION_MAJOR < 2
+  KnownFault{"gelu", false,
+             "LibTorch 1.13 reads an incoming float32 gradient that is not contiguous as if it were"},
+      KnownFault{"masked_select", false,
+                 "LibTorch 1.13 puts the gradient at other elements than it selected if the input is not "
+                 "contiguous"},
+#endif
+      KnownFault{
+          "median", true,
+          "the median along a dimension that repeats one value (expand) reads memory that nobody wrote: "
+          "the model's own output is wrong, in Python too"},
+      KnownFault{
+          "_upsample_", true,
+          "the antialiased resize takes a tensor of channels-last strides and width 1 for a contiguous "
+          "one: the model's own output is wrong, in Python too"},
 };
 
 // ---- values and layouts ----------------------------------------------------------------------------------
@@ -243,7 +253,7 @@ struct Type {
 };
 
 constexpr std::array types{Type{at::kFloat, "float32", 1e-4, 0.02}, Type{at::kDouble, "float64", 1e-9, 0.02},
-                           Type{at::kBFloat16, "bfloat16", 0.05, 0.5}};
+                           Type{at::kBFloat16, "bfloat16", 0.1, 0.5}};
 
 /// ||tensor - right|| / max(||right||, least); `right` is contiguous float64.
 double error_of(const at::Tensor& tensor, const at::Tensor& right, double least) {
@@ -256,6 +266,11 @@ double error_of(const at::Tensor& tensor, const at::Tensor& right, double least)
     norm += b[i] * b[i];
   }
   return std::sqrt(difference) / std::max({std::sqrt(norm), least, 1e-30});
+}
+
+/// An output's norm is taken to be at least this: what a norm makes of constant values is 0.
+double least_output(const Type& type, const at::Tensor& right) {
+  return 0.1 * type.floor * std::sqrt(static_cast<double>(right.numel()));
 }
 
 double norm_of(const at::Tensor& x) { return x.norm().item<double>(); }
@@ -405,7 +420,7 @@ bool run(const Case& operation, Reference& reference, const Sizes& sizes, const 
     if (!found.second.defined()) {
       leaves[expanded] = values(sizes, expanded, 1).to(type.type).requires_grad_(true);
       const at::Tensor output = operation.apply(leaves[expanded].clone());
-      found = {error_of(output, reference.output(expanded), 0.0), output};
+      found = {error_of(output, reference.output(expanded), least_output(type, output)), output};
     }
     return found;
   };
@@ -435,7 +450,7 @@ bool run(const Case& operation, Reference& reference, const Sizes& sizes, const 
                     ")");
     };
     const auto differentiate = [&](std::size_t mode, const at::Tensor& output, const auto& gradient_for) {
-      const double error = error_of(output, reference.output(input.expanded), 0.0);
+      const double error = error_of(output, reference.output(input.expanded), least_output(type, output));
       const double output_rounding = rounding(input.expanded).first;
       if (output_rounding > type.tolerance) tally.imprecise = std::max(tally.imprecise, output_rounding);
       tally.forward[mode].add(error, std::max(type.tolerance, 4 * output_rounding),
