@@ -3,7 +3,9 @@
 import itertools
 import os
 import pathlib
+import select
 import subprocess
+import tempfile
 import unittest
 
 import torch
@@ -44,6 +46,58 @@ def attribute(*arguments):
     """Runs the program of the main job; gives its finished process."""
     command = [program("SALIENCE_ATTRIBUTE"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=300)
+
+
+class ToolError(Exception):
+    """What the program threw, or how it ended."""
+
+
+class ScriptTool:
+    """The program script_tool, kept running on one thread; see there for its commands. A context."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = None
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        self.folder.cleanup()
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.communicate()
+        self.process = None
+
+    def path(self, name):
+        return pathlib.Path(self.folder.name) / name
+
+    def __call__(self, command, model, x, *options, timeout=120):
+        """The results by name; a message (str) in place of a tensor where a method threw. `model` is a file's path or a
+        ScriptModule, `x` the input. Throws ToolError for what the whole command threw, for a crash and after `timeout` s."""
+        if not isinstance(model, (str, pathlib.Path)):
+            model.save(str(self.path("model.pt")))
+            model = self.path("model.pt")
+        torch.save(x, self.path("input.pt"))
+        if not self.process:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self.process = subprocess.Popen([program("SALIENCE_SCRIPT_TOOL")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.DEVNULL, text=True, errors="replace", env=environment)
+        words = [command, model, self.path("input.pt"), self.path("out.pt"), *options]
+        self.process.stdin.write("\t".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], timeout)[0]:
+            self.stop()
+            raise ToolError(f"no answer to {command} in {timeout} s")
+        answer = self.process.stdout.readline().rstrip("\n")
+        if not answer:
+            status = self.process.wait()
+            self.stop()
+            raise ToolError(f"the program ended with status {status}")
+        if answer != "ok":
+            raise ToolError(answer.removeprefix("error "))
+        return dict(torch.load(self.path("out.pt")))
 
 
 def relative(a, b):
