@@ -149,17 +149,17 @@ void layers(const Command& command, const at::Tensor& x, const T& target, Result
   }
 }
 
-/// The pixels of a picture behind one another, as in a buffer of OpenCV: (N, H, W, C) in memory.
-at::Tensor interleaved(const at::Tensor& x) {
-  return x.permute({0, 2, 3, 1}).contiguous().permute({0, 3, 1, 2});
-}
+/// The channels of a pixel behind one another, as in a buffer of OpenCV: (N, H, W, C) in memory.
+at::Tensor interleaved(const at::Tensor& x) { return x.movedim(1, -1).contiguous().movedim(-1, 1); }
 
-/// The values of a method for each row of `x`, from calls with `size` rows.
+/// The values of a method for each row of `x`, from calls with `size` rows; the last call takes rows again.
 template <class Method, class T>
 at::Tensor by(std::int64_t size, const Method& method, const at::Tensor& x, const T& target) {
   std::vector<at::Tensor> values;
   for (std::int64_t row = 0; row < x.size(0); row += size) {
-    values.push_back(method(x.narrow(0, row, std::min(size, x.size(0) - row)), target).values);
+    const std::int64_t first = std::min(row, x.size(0) - size);
+    const at::Tensor map = method(x.narrow(0, first, size), target).values;
+    values.push_back(map.narrow(0, row - first, size - (row - first)));
   }
   return at::cat(values);
 }
@@ -169,14 +169,13 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
   const auto wanted = [&command](const std::string& method) {
     return ("," + command.methods + ",").find("," + method + ",") != std::string::npos;
   };
-  const bool pictures = x.dim() == 4;
   const auto model = sal::ScriptModel::load(command.model, command.options);
   const auto in_batches = [&](const std::string& name, const auto& method) {
     for (const std::int64_t size : {1, 2, 3}) {
       results.attempt(name + "/batch of " + std::to_string(size),
                       [&] { return by(size, method, x, target); });
     }
-    if (!pictures) return;
+    if (x.dim() < 4) return;
     for (const std::int64_t size : {1, 3}) {
       results.attempt(name + "/channels-last, batch of " + std::to_string(size),
                       [&] { return by(size, method, interleaved(x), target); });
@@ -186,7 +185,7 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
   const sal::GradientAttributor vanilla(model);
   if (wanted("vanilla")) in_batches("vanilla", vanilla);
   if (wanted("guided")) in_batches("guided", sal::GuidedBackprop(model));
-  if (wanted("cam") && pictures) {
+  if (wanted("cam") && x.dim() == 4) {
     // signed: a map with nothing above zero would agree with any other
     in_batches("cam", sal::GradCam(model, {.relu = false, .upsample = false}));
   }

@@ -25,7 +25,7 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-from peers import PREPARATIONS, ScriptTool, ToolError
+from peers import PREPARATIONS, ScriptTool, ToolError, weighted
 from torch import Tensor, nn
 
 BATCHES = (1, 2)
@@ -534,12 +534,6 @@ def instance_norm(x, mean=None, var=None, weight=None, bias=None, use_input_stat
     y = (x - x.mean(spatial, keepdim=True)) / torch.sqrt(x.var(spatial, unbiased=False, keepdim=True) + eps)
     shape = (1, -1, *[1] * (x.dim() - 2))
     return y if weight is None else y * weight.view(shape) + bias.view(shape)
-
-
-def weighted(output):
-    """The score of script_tool."""
-    rows = output.flatten(1)
-    return rows.matmul(torch.arange(1, rows.size(1) + 1, dtype=torch.float64).cos().to(rows.dtype))
 
 
 def by_formula():
