@@ -170,24 +170,26 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
     return ("," + command.methods + ",").find("," + method + ",") != std::string::npos;
   };
   const auto model = sal::ScriptModel::load(command.model, command.options);
-  const auto in_batches = [&](const std::string& name, const auto& method) {
-    for (const std::int64_t size : {1, 2, 3}) {
+  using Sizes = std::vector<std::int64_t>;
+  const auto in_batches = [&](const std::string& name, const auto& method, const Sizes& contiguous,
+                              const Sizes& channels_last) {
+    for (const std::int64_t size : contiguous) {
       results.attempt(name + "/batch of " + std::to_string(size),
                       [&] { return by(size, method, x, target); });
     }
     if (x.dim() < 4) return;
-    for (const std::int64_t size : {1, 3}) {
+    for (const std::int64_t size : channels_last) {
       results.attempt(name + "/channels-last, batch of " + std::to_string(size),
                       [&] { return by(size, method, interleaved(x), target); });
     }
   };
   results.attempt("output", [&] { return model(x).detach(); });
   const sal::GradientAttributor vanilla(model);
-  if (wanted("vanilla")) in_batches("vanilla", vanilla);
-  if (wanted("guided")) in_batches("guided", sal::GuidedBackprop(model));
+  if (wanted("vanilla")) in_batches("vanilla", vanilla, {1, 2, 3}, {1, 3});
+  if (wanted("guided")) in_batches("guided", sal::GuidedBackprop(model), {1, 3}, {1});
   if (wanted("cam") && x.dim() == 4) {
     // signed: a map with nothing above zero would agree with any other
-    in_batches("cam", sal::GradCam(model, {.relu = false, .upsample = false}));
+    in_batches("cam", sal::GradCam(model, {.relu = false, .upsample = false}), {1, 3}, {1});
   }
   if (wanted("smooth")) {
     for (const std::int64_t chunk : {1, 2}) {

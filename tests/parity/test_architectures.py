@@ -84,7 +84,8 @@ class Tokens(nn.Module):
         self.convolution, self.norm, self.head = nn.Conv2d(3, 16, 4, 4), norm(16), nn.Linear(16, CLASSES)
 
     def forward(self, x):
-        return self.head(self.norm(self.convolution(x)).flatten(2).transpose(1, 2)).square().mean(1)
+        x = self.norm(nn.functional.gelu(self.convolution(x)))  # GELU: else Grad-CAM's weights are 0 by instance_norm
+        return self.head(x.flatten(2).transpose(1, 2)).square().mean(1)
 
 
 def instance_norm(channels):
@@ -138,8 +139,9 @@ def made(name, size):
         extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
         model = getattr(models, name)(num_classes=CLASSES, **extra)
         if name.startswith("vgg"):  # a narrow head, which makes the file small
-            model.classifier[0], model.classifier[3] = nn.Linear(512 * 49, 64), nn.Linear(64, 64)
-            model.classifier[6] = nn.Linear(64, CLASSES)
+            model.classifier[0], model.classifier[3], model.classifier[6] = nn.Linear(25088, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
+        if name == "alexnet":
+            model.classifier[1], model.classifier[4], model.classifier[6] = nn.Linear(9216, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
         return model
     try:
         return timm.create_model(name, num_classes=CLASSES, img_size=size)
