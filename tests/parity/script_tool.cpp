@@ -1,6 +1,6 @@
 // script_tool [COMMAND MODEL INPUT OUT [OPTION...]]: what the methods give on a TorchScript file, for Python.
 //
-//   gradients   the model's output, and the gradient of the score at the input
+//   gradients   the model's output without and with gradients, and the gradient of the score at the input
 //   layers      what each layer gives, and the gradient there
 //   ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
 //
@@ -122,11 +122,19 @@ void with_target(const Command& command, const Run& run) {
 
 template <class T>
 void gradients(const Command& command, const at::Tensor& x, const T& target, Results& results) {
-  const sal::GradientAttributor vanilla(sal::ScriptModel::load(command.model, command.options));
+  const auto load = [&command] {
+    return sal::GradientAttributor(sal::ScriptModel::load(command.model, command.options));
+  };
+  results.attempt("output", [&, vanilla = load()] {
+    for (int call = 1; call < command.calls; ++call) vanilla.predict(x, target);
+    return vanilla.predict(x, target).logits;
+  });
   sal::Attribution last;
-  for (int call = 0; call < command.calls; ++call) last = vanilla(x, target);
-  results.add("output", last.logits);
-  results.add("values", last.values);
+  results.attempt("values", [&, vanilla = load()] {
+    for (int call = 0; call < command.calls; ++call) last = vanilla(x, target);
+    return last.values;
+  });
+  if (last.values.defined()) results.add("output with gradients", last.logits);
 }
 
 /// Each method has a model of its own: one that counts its calls then gives to each what it gives first.

@@ -130,17 +130,19 @@ class Program(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
 '''
 
+MAIN = "class Program"
+
 # Once wrong, each: seen by a person, or found here.
 CASES = {
     "a ReLU of what is read again, in a loop":
         """h = self.m0(x)
-           out = torch.zeros_like(h)
+           out = torch.zeros_like(x)
            for i in range(3):
                out = out + torch.relu(h) * (i + 1)
            return self.finish(out)""",
     "a ReLU written to, in a loop":
         """h = self.m0(x)
-           out = torch.zeros_like(h)
+           out = torch.zeros_like(x)
            for i in range(3):
                r = torch.relu(h)
                r += 1.0
@@ -150,14 +152,44 @@ CASES = {
         """h = self.m0(x)
            v = F.dropout(h, 0.5, self.training)
            v.mul_(0.5)
-           return self.finish(h) + self.finish(v)""",
+           return self.finish(h)""",
     "a write through a dropout module":
         """h = self.m0(x)
            v = self.m1(h)
            v.mul_(0.5)
+           return self.finish(h)""",
+    "a write through a dropout of channels":
+        """h = self.m0(x)
+           v = F.dropout2d(h, 0.5, self.training)
+           v[:, 0].mul_(0.5)
+           return self.finish(h)""",
+    "a write to what a list holds":
+        """h = self.m0(x)
+           l = [h, x]
+           h.mul_(0.5)
+           return self.finish(torch.cat(l, 1))""",
+    "a write to an entry of a list, behind a branch that is never taken":
+        """h = self.m2(self.m0(x))
+           l = [h * 2.0, x]
+           l[0].mul_(0.5)
+           return self.finish(torch.stack(l).sum(0))""",
+    "a write to what a module gave back as it was":
+        """h = self.m0(x)
+           v = self.m3(h)
+           v.mul_(0.5)
+           return self.finish(h) + self.finish(v)""",
+    "an activation in place whose result nobody takes":
+        """h = self.m0(x)
+           self.m2(h)
+           return self.finish(h)""",
+    "an activation in place on a view":
+        """h = self.m0(x)
+           v = self.m2(h[:, 1:])
+           v.mul_(0.5)
            return self.finish(h) + self.finish(v)""",
 }
-CASE_MODULES = [("m0", "nn.Conv2d(4, 4, 3, padding=1)"), ("m1", "nn.Dropout(0.5)")]
+CASE_MODULES = [("m0", "nn.Conv2d(4, 4, 3, padding=1)"), ("m1", "nn.Dropout(0.5)"), ("m2", "nn.ReLU(inplace=True)"),
+                ("m3", "nn.Identity()")]
 
 Value = collections.namedtuple("Value", "name shape plain writable")  # shape without the batch; plain: contiguous in Python
 
@@ -451,7 +483,18 @@ class Generator:
                 end.append([(f"if {self.condition()}:", [self.chance.choice(["break", "continue"])])])
             return end
 
-        body = self.scope(self.chance.randint(0, 3), depth, last)
+        if self.chance.random() < 0.3 and len(start.shape) == 3:  # the loop alone reads this, more than once
+            kept = f"m{len(self.modules)}"
+            self.modules.append((kept, f"nn.Conv2d({start.shape[0]}, {start.shape[0]}, 1)"))
+            self.accepts[kept] = start.shape
+            nodes.append(f"{self.name('h')} = self.{kept}({u})")
+            kept = nodes[-1].partition(" ")[0]
+            first = [f"{a} = {a} + " + self.chance.choice(["torch.relu({})", "F.relu({})", "F.hardtanh({})", "F.relu6({})"]).format(kept)]
+            if self.chance.random() < 0.3:
+                first = [f"r = torch.relu({kept})", "r += 0.5", f"{a} = {a} + r"]
+        else:
+            first = []
+        body = first + self.scope(self.chance.randint(0, 3), depth, last)
         if self.chance.random() < 0.2:
             nodes += [f"{i} = 0", [(f"while {i} < {times}:", [f"{i} += 1", *body])]]
         else:
@@ -662,6 +705,8 @@ class Check:
         self.counts["programs compared"] += 1
         for x in self.inputs:
             self.gradients(x)
+        if seed % 4 == 0 and re.search(r"Counting|self\.(count|calls|total|moving|scale)\b", source.partition(MAIN)[2]):
+            self.second_call(self.inputs[0], PREPARATIONS[seed // 4 % 2])
         found = len(self.faults)
         self.layers(self.inputs[seed % 2], PREPARATIONS[seed // 2 % 2])
         if len(self.faults) > found and not self.all_compiled(nodes, modules):
@@ -694,22 +739,22 @@ class Check:
             try:
                 ours = self.tool("gradients", self.path, x, f"prepare={prepare}")
             except ToolError as error:
-                if "ended with status" in str(error) or "no answer" in str(error):
-                    self.fault(way, error)
-                elif raised:
+                self.fault(way, error)
+                continue
+            self.outputs(ours, output, way)
+            values = ours["values"]
+            if isinstance(values, str):
+                if raised:
                     self.counts["gradients that neither has"] += 1
                 elif truth is None:
                     self.counts["outputs without a gradient"] += 1
                 else:
-                    self.fault(way, "Python differentiates it, ours throws:", str(error)[:300])
+                    self.fault(way, "Python differentiates it, ours throws:", values[:300])
                 continue
-            if distance(ours["output"], output) > TOLERANCE:
-                self.fault(way, f"the output is {distance(ours['output'], output):.1e} off")
             if raised:
-                self.unknown(ours["values"], x, way)
+                self.unknown(values, x, way)
                 continue
-            truth_here = torch.zeros_like(x) if truth is None else truth
-            off = distance(ours["values"], truth_here)
+            off = distance(values, torch.zeros_like(x) if truth is None else truth)
             self.counts["gradients compared"] += 1
             if off > TOLERANCE:
                 if prepare == "fast" and truth is not None and at_a_kink(self.module, x, truth):
@@ -717,9 +762,41 @@ class Check:
                 else:
                     self.fault(way, f"the gradient is {off:.1e} off")
 
+    def outputs(self, ours, truth, way):
+        for name in ("output", "output with gradients"):
+            if name in ours:
+                off = ours[name] if isinstance(ours[name], str) else distance(ours[name], truth)
+                if isinstance(off, str) or off > TOLERANCE:
+                    self.fault(way, f"the {name} is off: {off if isinstance(off, str) else format(off, '.1e')}")
+
+    def second_call(self, x, prepare):
+        """What a program wrote into its buffers, its next call reads."""
+        module = copy.deepcopy(self.module)
+        try:
+            with torch.no_grad(), by_formula():
+                module(x.clone())
+        except RuntimeError:
+            return
+        if raises(self.module, x) or raises(module, x):
+            return
+        output, truth, _ = eager(module, x)
+        if truth is None or at_a_kink(module, x, truth):
+            return
+        way = f"second call, {prepare}:"
+        try:
+            ours = self.tool("gradients", self.path, x, f"prepare={prepare}", "calls=2")
+        except ToolError as error:
+            self.fault(way, error)
+            return
+        self.counts["second calls compared"] += 1
+        self.outputs(ours, output, way)
+        values = ours["values"]
+        if isinstance(values, str) or distance(values, truth) > TOLERANCE:
+            self.fault(way, "the gradient is off:", values[:300] if isinstance(values, str) else f"{distance(values, truth):.1e}")
+
     def unknown(self, values, x, way):
         """Python throws in its backward pass, ours gives a gradient: it may do so if it is right."""
-        if re.search("detach|no_grad|float\\(", self.source.partition("def forward(self, x: Tensor)")[2]):
+        if re.search("detach|no_grad|float\\(", self.source.partition(MAIN)[2]):
             self.counts["gradients that Python does not have and nothing tells"] += 1
             return
         first, second = numeric(self.module, x, 1e-5), numeric(self.module, x, 1e-6)
