@@ -9,7 +9,7 @@
 // torch.save wrote; OUT becomes a tuple of pairs, a name and a tensor, or a name and the message of what a
 // method threw. Options: prepare=fast, dtype=float32, class=K for one class's logit in place of a weighted
 // sum of all outputs, calls=2 to call the model twice and give what came last, layer=NAME once for each
-// layer, methods=vanilla,smooth,guided,cam for `ways`.
+// layer, methods=vanilla,smooth,guided,cam for `ways`, or brief for vanilla gradients in fewer ways.
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/layer_attribution.hpp>
@@ -194,6 +194,7 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
   results.attempt("output", [&] { return model(x).detach(); });
   const sal::GradientAttributor vanilla(model);
   if (wanted("vanilla")) in_batches("vanilla", vanilla, {1, 2, 3}, {1, 3});
+  if (wanted("brief")) in_batches("brief", vanilla, {1, 3}, {1});
   if (wanted("guided")) in_batches("guided", sal::GuidedBackprop(model), {1, 3}, {1});
   if (wanted("cam") && x.dim() == 4) {
     // signed: a map with nothing above zero would agree with any other

@@ -39,7 +39,7 @@ except ImportError:
 FLOAT64, FLOAT32 = 1e-8, 1e-3
 SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 180)
 CLASSES = 10
-SIZES = (96, 128, 224, 256, 384)
+SIZES = (64, 96, 128, 224, 256, 384)
 LARGEST = 70e6  # parameters
 
 TORCHVISION = """alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
@@ -269,7 +269,7 @@ class Network:
         if kind == self.kinds[0]:
             script_of(model, kind, x).save(str(path))
             for prepare in PREPARATIONS:
-                self.ways(kind, prepare, "float32", "vanilla", path, x, {"vanilla": self.truth})
+                self.ways(kind, prepare, "float32", "brief", path, x, {"vanilla": self.truth})
 
     def ways(self, kind, prepare, dtype, methods, path, x, truths):
         bound = FLOAT64 if dtype == "float64" else max(10 * self.spread, FLOAT32)
@@ -286,7 +286,7 @@ class Network:
             method, _, how = way.partition("/")
             if method == "output":
                 continue
-            truth = truths[method]
+            truth = truths["vanilla" if method == "brief" else method]
             if isinstance(truth, str) and isinstance(values, str):
                 if method == "vanilla" or not any(words in values for words in ("rectifier", "grid", "shape", "convolution")):
                     self.faults.append(f"{kind}, {prepare}, {dtype}, {way}: {values[:300]}")
