@@ -40,35 +40,40 @@ except ImportError:
 FLOAT64, FLOAT32 = 1e-8, 1e-3
 SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 180)
 CLASSES = 10
-SIZES = (64, 96, 128, 224, 256, 384)
+SIZES = (64, 96, 128, 224, 240, 256, 384)
 LARGEST = 70e6  # parameters
 
-TORCHVISION = """alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
+TORCHVISION = """
+    alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
     mobilenet_v2 mobilenet_v3_small mobilenet_v3_large regnet_x_400mf regnet_y_400mf resnet18 resnet50 resnext50_32x4d
-    wide_resnet50_2 shufflenet_v2_x0_5 squeezenet1_0 squeezenet1_1 swin_t swin_v2_t vgg11 vgg11_bn vit_b_16""".split()
+    wide_resnet50_2 shufflenet_v2_x0_5 squeezenet1_0 squeezenet1_1 swin_t swin_v2_t vgg11 vgg11_bn vit_b_16
+""".split()
 SEGMENTATION = ["fcn_resnet50", "deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"]
 VIDEO = ["r3d_18", "mc3_18"]
 # the smallest of each of timm's modules, and a second one where the module holds different designs
-TIMM = """botnet26t_256 halonet26t lambda_resnet26t bat_resnext26ts gernet_s mobileone_s0 repvgg_a0 regnetz_b16 gcresnext26ts
+TIMM = """
+    botnet26t_256 halonet26t lambda_resnet26t bat_resnext26ts gernet_s mobileone_s0 repvgg_a0 regnetz_b16 gcresnext26ts
     cait_xxs24_224 coat_lite_tiny coat_tiny convit_tiny convmixer_768_32 convnext_atto convnextv2_atto convnext_zepto_rms
-    cpubone_nano crossvit_tiny_240 csatv2 cs3darknet_focus_s cspresnext50 sedarknet21 cspnext_tiny davit_tiny deit_tiny_patch16_224
-    deit_tiny_distilled_patch16_224 deit3_small_patch16_224 densenet121 densenetblur121d dla46_c dla60_res2net dpn48b
-    edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientnet_lite0 efficientnet_b0_gn efficientnet_cc_b0_4e mixnet_s
-    mnasnet_small tinynet_e spnasnet_100 fbnetc_100 efficientvim_m1 efficientvit_b0 efficientvit_l1 efficientvit_m0
-    eva02_tiny_patch14_224 vit_small_patch16_rope_224 fasternet_t0 fastvit_t8 focalnet_tiny_srf gcvit_xxtiny ghostnet_050
-    ghostnetv2_100 ghostnetv3_050 hardcorenas_a hgnetv2_b0 hgnet_tiny hiera_tiny_224 hieradet_small hrnet_w18_small iformer_t
-    inception_next_atto inception_resnet_v2 inception_v3 inception_v4 lcnetv2_small levit_128s levit_conv_128s levit_256d
-    lowformer_b0 mambaout_femto coatnet_pico_rw_224 coatnet_nano_cc_224 maxvit_pico_rw_256 coatnet_bn_0_rw_224 caformer_s18
-    convformer_s18 poolformer_s12 poolformerv2_s12 gmixer_12_224 gmlp_ti16_224 mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_035
-    mobilenetv3_small_050 mobilenetv4_conv_small_035 mobilenetv4_hybrid_medium_075 tf_mobilenetv3_small_minimal_100 mobilevit_xxs
-    mobilevitv2_050 mvitv2_tiny nest_tiny nextvit_small eca_nfnet_l0 nf_regnet_b0 nf_resnet26 pit_ti_224 pvt_v2_b0 pvt_v2_b2_li
-    rdnet_tiny regnetx_002 regnety_002 regnetz_005 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t
-    resnet18d resnetblur18 resnet50_gn ecaresnet26t seresnet18 skresnet18 resnetv2_18 resnetv2_50d_frn resnetv2_50x1_bit
-    rexnet_100 rexnetr_100 selecsls42 legacy_seresnet18 sequencer2d_s shvit_s1 starnet_s050 swiftformer_xs
-    swin_tiny_patch4_window7_224 swin_s3_tiny_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224 tiny_vit_5m_224 tnt_s_patch16_224
-    tresnet_m twins_svt_small twins_pcpvt_small visformer_tiny flexivit_small vit_tiny_patch16_224 test_vit4
-    vit_tiny_r_s16_p8_224 vit_relpos_small_patch16_224 vit_srelpos_small_patch16_224 vitamin_small_224 volo_d1_224
-    ese_vovnet19b_slim ese_vovnet19b_dw legacy_xception xception41p xcit_nano_12_p16_224""".split()
+    cpubone_nano crossvit_tiny_240 csatv2 cs3darknet_focus_s cspresnext50 sedarknet21 cspnext_tiny davit_tiny
+    deit_tiny_patch16_224 deit_tiny_distilled_patch16_224 deit3_small_patch16_224 densenet121 densenetblur121d dla46_c
+    dla60_res2net dpn48b edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientnet_lite0 efficientnet_b0_gn
+    efficientnet_cc_b0_4e mixnet_s mnasnet_small tinynet_e spnasnet_100 fbnetc_100 efficientvim_m1 efficientvit_b0
+    efficientvit_l1 efficientvit_m0 eva02_tiny_patch14_224 vit_small_patch16_rope_224 fasternet_t0 fastvit_t8
+    focalnet_tiny_srf gcvit_xxtiny ghostnet_050 ghostnetv2_100 ghostnetv3_050 hardcorenas_a hgnetv2_b0 hgnet_tiny
+    hiera_tiny_224 hieradet_small hrnet_w18_small iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4
+    lcnetv2_small levit_128s levit_conv_128s levit_256d lowformer_b0 mambaout_femto coatnet_pico_rw_224 coatnet_nano_cc_224
+    maxvit_pico_rw_256 coatnet_bn_0_rw_224 caformer_s18 convformer_s18 poolformer_s12 poolformerv2_s12 gmixer_12_224
+    gmlp_ti16_224 mixer_s32_224 resmlp_12_224 fbnetv3_b lcnet_035 mobilenetv3_small_050 mobilenetv4_conv_small_035
+    mobilenetv4_hybrid_medium_075 tf_mobilenetv3_small_minimal_100 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nest_tiny
+    nextvit_small eca_nfnet_l0 nf_regnet_b0 nf_resnet26 pit_ti_224 pvt_v2_b0 pvt_v2_b2_li rdnet_tiny regnetx_002 regnety_002
+    regnetz_005 regnetv_040 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t resnet18d resnetblur18
+    resnet50_gn ecaresnet26t seresnet18 skresnet18 resnetv2_18 resnetv2_50d_frn resnetv2_50x1_bit rexnet_100 rexnetr_100
+    selecsls42 legacy_seresnet18 sequencer2d_s shvit_s1 starnet_s050 swiftformer_xs swin_tiny_patch4_window7_224
+    swin_s3_tiny_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224 tiny_vit_5m_224 tnt_s_patch16_224 tresnet_m twins_svt_small
+    twins_pcpvt_small visformer_tiny flexivit_small vit_tiny_patch16_224 test_vit4 vit_tiny_r_s16_p8_224
+    vit_relpos_small_patch16_224 vit_srelpos_small_patch16_224 vitamin_small_224 volo_d1_224 ese_vovnet19b_slim
+    ese_vovnet19b_dw legacy_xception xception41p xcit_nano_12_p16_224
+""".split()
 
 
 def convolutions(norm, act, end=None):
@@ -104,10 +109,13 @@ OWN = {
     "tokens_batch_norm": lambda: Tokens(nn.BatchNorm2d),
     "tokens_instance_norm": lambda: Tokens(instance_norm),
 }
-SHORT = """own:tokens_batch_norm own:instance_norm timm:levit_128s torchvision:resnet18 timm:efficientformer_l1 torchvision:mobilenet_v2
-    timm:vit_tiny_patch16_224 timm:convnext_atto own:tokens_instance_norm torchvision:swin_t own:instance_norm_elu torchvision:mobilenet_v3_small
-    torchvision:squeezenet1_1 timm:repvgg_a0 timm:mobilevit_xxs timm:resnest14d segmentation:lraspp_mobilenet_v3_large timm:ghostnet_050
-    timm:coatnet_pico_rw_224 video:mc3_18 timm:gmlp_ti16_224 timm:xcit_nano_12_p16_224 timm:resnetv2_50x1_bit""".split()
+SHORT = """
+    own:tokens_batch_norm own:instance_norm timm:levit_128s torchvision:resnet18 timm:efficientformer_l1
+    torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:convnext_atto own:tokens_instance_norm torchvision:swin_t
+    own:instance_norm_elu torchvision:mobilenet_v3_small torchvision:squeezenet1_1 timm:repvgg_a0 timm:mobilevit_xxs
+    timm:resnest14d segmentation:lraspp_mobilenet_v3_large timm:ghostnet_050 timm:coatnet_pico_rw_224 video:mc3_18
+    timm:gmlp_ti16_224 timm:xcit_nano_12_p16_224 timm:resnetv2_50x1_bit
+""".split()
 ALL = [*(f"own:{name}" for name in OWN), *(f"torchvision:{name}" for name in TORCHVISION),
        *(f"segmentation:{name}" for name in SEGMENTATION), *(f"video:{name}" for name in VIDEO), *(f"timm:{name}" for name in TIMM)]
 
@@ -140,9 +148,11 @@ def made(name, size):
         extra = {"aux_logits": False, "init_weights": True} if name in ("googlenet", "inception_v3") else {}
         model = getattr(models, name)(num_classes=CLASSES, **extra)
         if name.startswith("vgg"):  # a narrow head, which makes the file small
-            model.classifier[0], model.classifier[3], model.classifier[6] = nn.Linear(25088, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
+            model.classifier[0], model.classifier[3] = nn.Linear(25088, 64), nn.Linear(64, 64)
+            model.classifier[6] = nn.Linear(64, CLASSES)
         if name == "alexnet":
-            model.classifier[1], model.classifier[4], model.classifier[6] = nn.Linear(9216, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)
+            model.classifier[1], model.classifier[4] = nn.Linear(9216, 64), nn.Linear(64, 64)
+            model.classifier[6] = nn.Linear(64, CLASSES)
         return model
     try:
         return timm.create_model(name, num_classes=CLASSES, img_size=size)
@@ -321,9 +331,11 @@ def tried(tool, name, kinds, one_kind=False):
 def told(result):
     if "skipped" in result:
         return f"{result['name']}: skipped, {result['skipped']}"
-    return "\n  ".join([f"{result['name']}: {result['parameters'] / 1e6:.1f} M, {result['size']}, {', '.join(result['kinds'])}, "
-                        f"{result['seconds']:.0f} s, {len(result['faults'])} faults (Python: batch of 1 "
-                        f"{result['worst']['Python, float64, batch of 1']:.0e}, float32 {result['worst']['Python, float32']:.0e})", *result["faults"]])
+    worst = result["worst"]
+    head = (f"{result['name']}: {result['parameters'] / 1e6:.1f} M, {result['size']}, {', '.join(result['kinds'])}, "
+            f"{result['seconds']:.0f} s, {len(result['faults'])} faults (Python: batch of 1 "
+            f"{worst['Python, float64, batch of 1']:.0e}, float32 {worst['Python, float32']:.0e})")
+    return "\n  ".join([head, *result["faults"]])
 
 
 COLUMNS = {
@@ -346,7 +358,8 @@ def table(results):
         values = [value for way, value in result["worst"].items() if belongs(way)]
         return f"{max(values):.0e}" if values else ""
 
-    lines = ["| network | M parameters | input | kinds | " + " | ".join(COLUMNS) + " |", "|---|---|---|---|" + "---|" * len(COLUMNS)]
+    lines = ["| network | M parameters | input | kinds | " + " | ".join(COLUMNS) + " |",
+             "|---|---|---|---|" + "---|" * len(COLUMNS)]
     for result in results:
         if "skipped" not in result:
             cells = [cell(result, belongs) for belongs in COLUMNS.values()]
