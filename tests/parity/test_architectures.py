@@ -39,6 +39,7 @@ except ImportError:
 
 FLOAT64, FLOAT32 = 1e-8, 1e-3
 SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 180)
+FEWEST = 10  # of SHORT, however slow the machine is
 CLASSES = 10
 SIZES = (64, 96, 128, 224, 240, 256, 384)
 LARGEST = 70e6  # parameters
@@ -110,8 +111,8 @@ OWN = {
     "tokens_instance_norm": lambda: Tokens(instance_norm),
 }
 SHORT = """
-    own:tokens_batch_norm own:instance_norm timm:levit_128s torchvision:resnet18 timm:efficientformer_l1
-    torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:convnext_atto own:tokens_instance_norm torchvision:swin_t
+    own:tokens_batch_norm own:instance_norm timm:levit_128s torchvision:resnet18 torchvision:mobilenet_v2
+    timm:vit_tiny_patch16_224 timm:convnext_atto own:tokens_instance_norm torchvision:swin_t timm:efficientformer_l1
     own:instance_norm_elu torchvision:mobilenet_v3_small torchvision:squeezenet1_1 timm:repvgg_a0 timm:mobilevit_xxs
     timm:resnest14d segmentation:lraspp_mobilenet_v3_large timm:ghostnet_050 timm:coatnet_pico_rw_224 video:mc3_18
     timm:gmlp_ti16_224 timm:xcit_nano_12_p16_224 timm:resnetv2_50x1_bit
@@ -374,7 +375,7 @@ class Architectures(unittest.TestCase):
         tool = self.enterContext(ScriptTool())
         end, done = time.monotonic() + SECONDS, 0
         for name in SHORT:
-            if time.monotonic() > end:
+            if done >= FEWEST and time.monotonic() > end:
                 break
             with self.subTest(name):
                 result = tried(tool, name, ["traced", "scripted"], one_kind=True)
@@ -383,7 +384,6 @@ class Architectures(unittest.TestCase):
                 self.assertEqual(result["faults"], [])
             done += 1
         print(f"{done} of {len(SHORT)} networks")
-        self.assertGreaterEqual(done, min(8, len(SHORT)))
 
 
 if __name__ == "__main__":
