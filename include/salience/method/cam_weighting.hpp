@@ -25,7 +25,8 @@ struct MeanGradient {
 };
 
 /// Grad-CAM++: \f$ w_k = \sum_{ij} \alpha^k_{ij} \max(G^k_{ij}, 0) \f$, \f$ \alpha^k_{ij} = G^2 / (2 G^2 +
-/// \sum_{ab} A^k_{ab} G^3) \f$, and 0 where G is (Chattopadhyay et al. 2018, equation 19). The paper's score
+/// \sum_{ab} A^k_{ab} G^3) \f$, and 0 where G is (Chattopadhyay et al. 2018, equation 19); a denominator that
+/// is exactly 0 counts as 1, as in the authors' code. The paper's score
 /// is \f$ e^s \f$, which multiplies a sample's map by one number; it is left out, as in pytorch-grad-cam. The
 /// formula is meant for activations that are not negative: name the layer after a rectifier.
 struct PlusPlus {
@@ -40,7 +41,8 @@ struct PlusPlus {
     // Both sides of the fraction are divided by G^2, which may be too small for a float.
     at::Tensor denominator = a.sum({2, 3}, true).mul(g).add(2.0);
     if (epsilon > 0.0) denominator = denominator.add(g.mul(g).reciprocal().mul(epsilon));
-    const at::Tensor alpha = denominator.reciprocal().masked_fill(g.eq(0.0), 0.0);
+    const at::Tensor alpha =
+        denominator.reciprocal().where(denominator.ne(0.0), g.mul(g)).masked_fill(g.eq(0.0), 0.0);
     return alpha.mul(g.clamp_min(0.0)).sum({2, 3}, true).mul(a).sum({1}, true);
   }
 };
