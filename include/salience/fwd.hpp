@@ -35,6 +35,7 @@ template <class... Steps>
 class Preprocessor;
 
 // model/
+enum class ChannelAxis;
 struct Tapped;
 struct Layer;
 class LayerNames;
@@ -94,6 +95,7 @@ template <class M>
 class LayerGradXActivation;
 struct Tokens;
 struct ChannelsLast;
+struct ChannelsFirst;
 struct CamOptions;
 struct MeanGradient;
 struct PlusPlus;

@@ -30,6 +30,7 @@
 
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/model/channel_recorder.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 #include <salience/model/script_model.hpp>

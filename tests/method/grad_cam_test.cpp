@@ -83,6 +83,18 @@ TEST_CASE("Grad-CAM++: alpha of equation 19, its epsilon as an option") {
   CHECK_FALSE(same(values(damped, 0), values(GradCamPlusPlus(model, raw), 0)));
 }
 
+TEST_CASE("Grad-CAM++: a denominator that is exactly 0 counts as 1, as in the authors' code") {
+  // Channel 0 has the sum 10 and the gradients -1/5 (2 + 10 g = 0) and 1; channel 1 the sum -2 and the
+  // gradient 1 (2 - 2 g = 0), whose alpha is then g^2 = 1, and 2, whose alpha is 1 / (2 - 4).
+  const at::Tensor activations = tensor({1, 2, 3, 4, -3, 2, -2, 1}, {1, 2, 2, 2});
+  const at::Tensor gradients = tensor({-0.2, 1, 0, 0, 1, 2, 0, 0}, {1, 2, 2, 2});
+  const at::Tensor weights = tensor({1.0 / 12.0, 1.0 - 1.0}, {1, 2, 1, 1});
+  CHECK(distance(PlusPlus{}(activations, gradients), activations.mul(weights).sum({1}, true)) < 1e-14);
+  const at::Tensor alone = gradients.mul(tensor({1, 1, 1, 1, 1, 0, 1, 1}, {1, 2, 2, 2}));
+  const at::Tensor one = tensor({1.0 / 12.0, 1.0}, {1, 2, 1, 1});
+  CHECK(distance(PlusPlus{}(activations, alone), activations.mul(one).sum({1}, true)) < 1e-14);
+}
+
 TEST_CASE("Eigen-CAM: the first principal direction, its largest value positive, for every class the same") {
   // Two channels, of which the second is twice the first: the direction is (1, 2) / sqrt(5).
   const at::Tensor one = tensor({1, 2, 3, 10}, {1, 1, 2, 2});
@@ -141,6 +153,7 @@ TEST_CASE("several layers: the mean of their maps, each by its largest absolute 
       const at::Tensor second = x.mul(x).clone();
       Tapped result{second.mul(u).flatten(1).sum({1}, true), {}};
       for (const std::string& name : layers) result.layers.push_back(name == "x" ? x : second);
+      result.channels.assign(layers.size(), ChannelAxis::first);
       return result;
     }
   };
@@ -174,19 +187,6 @@ TEST_CASE("tokens: the grid is inferred, with a class token and without, in the 
   CHECK(contains(text, "the last convolution gives (2, 18, 3): its 18 tokens"));
   CHECK(contains(text, "Tokens{height, width, leading}"));
   CHECK(contains(message<ArgumentError>([] { Tokens{3, 3}(normal({2, 9, 4})); }), "(N, 1 + 3 * 3, C)"));
-}
-
-TEST_CASE("tokens: whole patches of an input whose sides are no multiples") {
-  const auto inferred = [](std::int64_t count, std::int64_t height, std::int64_t width) {
-    const Tokens t =
-        salience::detail::inferred_tokens(normal({1, count, 2}), normal({1, 1, height, width}), "l");
-    return std::array{t.height, t.width, t.leading};
-  };
-  CHECK(inferred(14 * 12 + 1, 224, 200) == std::array<std::int64_t, 3>{14, 12, 1});
-  CHECK(inferred(14 * 30, 225, 495) == std::array<std::int64_t, 3>{14, 30, 0});
-  CHECK(inferred(197, 224, 224) == std::array<std::int64_t, 3>{14, 14, 1});
-  CHECK(inferred(50, 224, 225) == std::array<std::int64_t, 3>{7, 7, 1});
-  CHECK(inferred(25, 100, 900) == std::array<std::int64_t, 3>{5, 5, 0});
 }
 
 TEST_CASE("channels-last grids, as Swin's, by a reshape") {
@@ -301,14 +301,3 @@ TEST_CASE("predict explains nothing and tells the rest") {
 }
 
 static_assert(Attributor<GradCam<std::remove_const_t<decltype(model)>>>);
-
-TEST_CASE("four dimensions that have the input's aspect only with the channels last are taken so") {
-  // (N, 2, h, w) to (N, h, w, 16): channels last it is a grid of the input's aspect, otherwise not
-  const at::Tensor mix = normal({2, 16}, at::kDouble, 71);
-  const auto last = [&mix](const at::Tensor& x) { return x.permute({0, 2, 3, 1}).matmul(mix); };
-  const auto first = [&last](const at::Tensor& x) { return last(x).permute({0, 3, 1, 2}); };
-  const at::Tensor x = normal({2, 2, 4, 6}, at::kDouble, 72);
-  const auto sum = [](const at::Tensor& grid) { return grid.mul(grid).sum({1, 2, 3}).unsqueeze(1); };
-  CHECK(distance(GradCam(FeaturesHead(last, sum))(x).values, GradCam(FeaturesHead(first, sum))(x).values) <
-        1e-13);
-}

@@ -260,6 +260,142 @@ class Facts(Case):
                 self.assertIs(bool(tensor.any()), not empty)
 
 
+class Strided(nn.Module):
+    """As networks of spectrograms: their convolutions move faster in time, so that 16 channels of 32x16 places look like
+    32x32 places of 16 channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 5, (2, 4), padding=2)
+        self.second = nn.Conv2d(8, 32, 3, padding=1)
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))).mean([2, 3]))
+
+
+class Line(nn.Module):
+    """Convolutions along one dimension, as networks of text and signals have them."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv1d(3, 12, 5, padding=2)
+        self.second = nn.Conv1d(12, 16, 3, 2, padding=1)
+        self.head = nn.Linear(16, CLASSES)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.second(torch.relu(self.first(x.flatten(2))))).mean([2]))
+
+
+class Mixer(nn.Module):
+    """A MetaFormer's block: norm and multilayer perceptron with the channels last, between them a pooling with them first."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+        self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
+
+    def forward(self, x):
+        y = self.norm1(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = x + self.pool(y) - y
+        return x + self.mlp(self.norm2(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+
+
+class MetaFormer(nn.Module):
+    """16 channels of 16x16 places: their shape does not say which are the channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 7, 4, padding=3)
+        self.blocks = nn.Sequential(Mixer(16), Mixer(16))
+        self.down = nn.Conv2d(16, 32, 3, 2, padding=1)
+        self.head = nn.Linear(32, CLASSES)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.down(self.blocks(self.stem(x)))).mean([2, 3]))
+
+
+def first(grid):
+    return grid
+
+
+def last(grid):
+    return grid.permute(0, 3, 1, 2)
+
+
+class Layouts(Case):
+    """Where the channels are is known, whatever the shape looks like."""
+
+    def compare(self, title, model, layers, size=(64, 64), warning=""):
+        """`layers` has what the program is told, None for its default, the twin's module and how its output becomes a grid."""
+        twin, x = twin_of(model), picture(size=size)
+        files = {"traced": torch.jit.trace(model, x.float(), check_trace=False), "scripted": torch.jit.script(model)}
+        paths = {kind: self.saved(module, kind) for kind, module in files.items()}
+        for layer, module, reshape in layers:
+            for target in range(CLASSES):
+                activations, gradients = recorded(twin, module, x, target, reshape)
+                truth = upsampled(raw_map(twin, "grad_cam", activations, gradients).clamp_min(0), size)
+                if truth.any():
+                    break
+            if reshape is first:
+                captum = LayerGradCam(twin, twin.get_submodule(module)).attribute(x, target=target, relu_attributions=True)
+                self.assertLess(relative(upsampled(captum.detach(), size), truth), TOLERANCE["float64"])
+            for kind, path in paths.items():
+                self.compare_in_all_ways(f"{title} {kind}, layer {layer or module + ', the default'}", path, {"grad_cam": truth},
+                                         "--target", target, layers=[layer] if layer else [], size=size,
+                                         warning="" if layer else warning)
+
+    def seeded(self, make):
+        torch.manual_seed(0)
+        return make().eval()
+
+    def test_strides_that_differ(self):
+        model = self.seeded(Strided)
+        self.assertEqual(model.second(model.first(picture(torch.float32, (64, 64)))).shape, (1, 32, 32, 16))
+        self.compare("strided", model, [(None, "second", first), ("first", "first", first)])
+
+    def test_metaformer(self):
+        self.compare("MetaFormer", self.seeded(MetaFormer), [
+            (None, "down", first), ("stem", "stem", first), ("blocks.0", "blocks.0", first), ("blocks.1.pool", "blocks.1.pool", first),
+            ("blocks.1.mlp.1", "blocks.1.mlp.1", last), ("blocks.1.norm2", "blocks.1.norm2", last)])
+
+    def test_convnext_permutes_inside_its_blocks(self):
+        blocks = [models.convnext.CNBlockConfig(16, 32, 2), models.convnext.CNBlockConfig(32, None, 1)]
+        model = self.seeded(lambda: models.ConvNeXt(blocks, layer_scale=0.5, num_classes=CLASSES))
+        self.compare("ConvNeXt", model, [(None, "features.3.0.block.0", first), ("features.1.1", "features.1.1", first),
+                                         ("features.1.0.block.2", "features.1.0.block.2", last),
+                                         ("features.1.1.block.5", "features.1.1.block.5", last)])
+
+    def test_swins_stages_have_their_channels_last(self):
+        # The first stage is (1, 16, 16, 16).
+        model = self.seeded(lambda: models.SwinTransformer([4, 4], 16, [2, 2], [2, 4], [4, 4], num_classes=CLASSES))
+        self.compare("Swin", model, [("features.1", "features.1", last), ("features.3", "features.3", last),
+                                     ("permute", "permute", first), (None, "features.0.0", first)],
+                     warning="such as 'features.3.0'")
+
+    def test_vision_transformer(self):
+        model = self.seeded(lambda: models.VisionTransformer(64, 16, 3, 2, 32, 64, num_classes=CLASSES))
+        nn.init.normal_(model.heads.head.weight)  # torchvision begins with zeros
+
+        def grid(tokens):
+            return tokens[:, 1:].reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
+
+        self.compare("ViT", model, [("encoder.layers.encoder_layer_1", "encoder.layers.encoder_layer_1", grid),
+                                    (None, "conv_proj", first)], warning="such as 'encoder.layers.encoder_layer_1'")
+
+    def test_a_line_is_a_map_of_one_row(self):
+        model, size = self.seeded(Line), (1, 96)
+        self.compare("Conv1d", model, [(None, "second", lambda line: line[:, :, None]),
+                                       ("first", "first", lambda line: line[:, :, None])], size=size)
+
+    def test_a_line_of_a_picture_is_an_error_that_says_what_to_do(self):
+        model = self.seeded(Line)
+        for kind, module in (("traced", torch.jit.trace(model, torch.randn(1, 3, 12, 8))), ("scripted", torch.jit.script(model))):
+            said = self.fails(self.saved(module), ["grad_cam"], "(1, 16, 48)", "option reshape", "ChannelsFirst", size=(12, 8))
+            print(f"{kind}: {said.strip()}")
+
+
 class VisionTransformer(Case):
     SIZE = (64, 64)
 

@@ -33,10 +33,12 @@ struct CamOptions {
   bool relu = true;  ///< only what speaks for the target; false: the signed map
   bool upsample =
       true;  ///< bilinearly (align_corners=false) to the input's size; false: the layer's own grid
-  /// How the layer's output becomes a grid (N, C, h, w), see token_grid.hpp. By default one of four
-  /// dimensions is taken as that (or as (N, h, w, C), if only so it has the input's aspect), and of three as
-  /// tokens (N, T, C): h * w of them in the input's aspect or in
-  /// a square, a class token before them left out.
+  /// How the layer's output becomes a grid (N, C, h, w): Tokens, ChannelsFirst, ChannelsLast or any callable,
+  /// see token_grid.hpp. By default as the model says where the layer's channels are, which a ScriptModel,
+  /// FeaturesHead and LastConvolution see: (N, C, h, w) as it is, (N, h, w, C) turned, tokens (N, T, C) as
+  /// h * w of them in the input's aspect or in a square, a class token before them left out, and (N, C, L) as
+  /// a line (N, C, 1, L) if the input is no picture or has one row. Where that is not known, the one of these
+  /// that has the input's aspect is taken; if two have, it is an error.
   GridReshape reshape{};
 };
 
@@ -49,7 +51,8 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
                                             const CamOptions& options) {
   const std::string& name = pass.names[i];
   const at::Tensor layer = pass.layers[i].detach();
-  const GridReshape reshape = options.reshape ? options.reshape : reshape_for(layer, pass.leaf, name);
+  const GridReshape reshape =
+      options.reshape ? options.reshape : reshape_for(layer, pass.leaf, name, pass.channels[i]);
   const at::Tensor a = widened(reshape(layer));
   if (a.dim() != 4 || a.size(0) != pass.leaf.size(0)) {
     throw ArgumentError::out_of_range(concat(quoted_layer(name), ", as a grid,"), shape(a),

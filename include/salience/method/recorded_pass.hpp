@@ -17,6 +17,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
 
 namespace salience::detail {
@@ -86,12 +87,13 @@ inline void require_gradient(const at::Tensor& output, const at::Tensor& score) 
 /// A forward pass that was recorded: what it went through and the score to explain, in one autograd graph.
 /// It may be walked back several times, by one thread at a time.
 struct RecordedPass {
-  at::Tensor leaf;                 ///< the input, as a leaf of our own
-  at::Tensor output;               ///< the model's output, as are all below part of the graph
-  at::Tensor chosen;               ///< the target's choice, (N) int64 or undefined
-  at::Tensor score;                ///< one score per sample
-  std::vector<at::Tensor> layers;  ///< the outputs of the layers that were asked for, in that order
-  std::vector<std::string> names;  ///< of the layers
+  at::Tensor leaf;                    ///< the input, as a leaf of our own
+  at::Tensor output;                  ///< the model's output, as are all below part of the graph
+  at::Tensor chosen;                  ///< the target's choice, (N) int64 or undefined
+  at::Tensor score;                   ///< one score per sample
+  std::vector<at::Tensor> layers;     ///< the outputs of the layers that were asked for, in that order
+  std::vector<std::string> names;     ///< of the layers
+  std::vector<ChannelAxis> channels;  ///< of the layers
 
   /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, which are `leaf` and `layers`, in
   /// one backward pass. It goes no deeper than `wrt` needs and touches no `.grad` of anything else.
@@ -186,6 +188,8 @@ auto forward_of(M& model, std::span<const std::string> names) {
     pass.output = std::move(tapped.output);
     pass.layers = std::move(tapped.layers);
     pass.names.assign(names.begin(), names.end());
+    if constexpr (requires { tapped.channels; }) pass.channels = std::move(tapped.channels);
+    pass.channels.resize(names.size(), ChannelAxis::unknown);
   };
 }
 

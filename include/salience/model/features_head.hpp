@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/error.hpp>
+#include <salience/model/channel_recorder.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
 
@@ -20,6 +21,9 @@ namespace salience {
 ///
 ///     GradCam cam{FeaturesHead{net->features, [net](const at::Tensor& x) { return net->head(x.flatten(1));
 ///     }}};
+///
+/// It tells where the channels of the features are, as far as the operators that run on the calling thread
+/// show it; pictures (N, C, H, W) have them first.
 ///
 /// It holds copies of both: module holders and shared pointers copy cheaply, and std::ref shares any
 /// callable. Several threads may use it at once if they may call both parts at once. The head may write into
@@ -44,8 +48,14 @@ class FeaturesHead {
     for (const std::string& layer : layers) {
       if (!layer.empty() && layer != names[0]) throw ArgumentError::unknown_name("layer", layer, names);
     }
+    if (layers.empty()) return {(*this)(input), {}};
     Tapped result;
-    at::Tensor between = detail::call(features_, input);
+    at::Tensor between;
+    {
+      const detail::ChannelRecorder recorder(input);
+      between = detail::call(features_, input);
+      result.channels.assign(layers.size(), recorder.axis(between));
+    }
     for (std::size_t i = 0; i < layers.size(); ++i) {
       result.layers.push_back(between);
       between = between.clone();  // the head may write into what it is given

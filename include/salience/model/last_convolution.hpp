@@ -12,7 +12,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/record_function.h>
+#include <c10/util/Exception.h>
 
+#include <salience/detail/channel_kinds.hpp>
 #include <salience/error.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
@@ -41,6 +43,8 @@ class ConvolutionRecorder {
   }
 
   const std::vector<at::Tensor>& outputs() const noexcept { return outputs_; }
+  /// Whether the last convolution is the first one too, and attention follows.
+  bool only_embeds() const noexcept { return outputs_.size() == 1 && attention_; }
 
  private:
   static ConvolutionRecorder*& current() {
@@ -53,7 +57,9 @@ class ConvolutionRecorder {
       return nullptr;
     };
     const auto end = [](const at::RecordFunction& function, at::ObserverContext*) {
-      if (std::string_view(function.name()) != "aten::convolution" || function.outputs().empty()) return;
+      const std::string_view kind = function.name();
+      current()->look_for_attention(kind);
+      if (kind != "aten::convolution" || function.outputs().empty()) return;
       const at::DisableRecordFunctionGuard no_recursion;
       at::Tensor output = function.outputs().front().toTensor();
       const at::Tensor kept = output.clone();
@@ -63,10 +69,18 @@ class ConvolutionRecorder {
     return at::RecordFunctionCallback(begin, end).needsOutputs(true).scopes({at::RecordScope::FUNCTION});
   }
 
+  /// A product behind a softmax is attention too.
+  void look_for_attention(std::string_view kind) {
+    if (outputs_.empty()) return;
+    attention_ = attention_ || is_attention(kind) || (softmax_ && is_product(kind));
+    softmax_ = softmax_ || kind == "aten::softmax";
+  }
+
   ConvolutionRecorder* outer_;
   at::RecordFunctionGuard enabled_{true};  // the thread may have switched recording off
   at::CallbackHandle handle_ = 0;
   std::vector<at::Tensor> outputs_;
+  bool softmax_ = false, attention_ = false;
 };
 
 }  // namespace detail
@@ -95,6 +109,13 @@ class LastConvolution {
     const detail::ConvolutionRecorder recorder;
     Tapped result{(*this)(input), {}};
     for (const std::string& layer : layers) result.layers.push_back(named(layer, recorder.outputs()));
+    result.channels.assign(layers.size(), ChannelAxis::first);
+    if (recorder.only_embeds() && std::find(layers.begin(), layers.end(), "") != layers.end()) {
+      TORCH_WARN(
+          "Salience: the last convolution is also the first one, as the patch embedding of a vision "
+          "transformer is, so the map shows little of what the model does; to look at a layer of tokens, "
+          "give FeaturesHead{features, head} the blocks up to the last but one");
+    }
     return result;
   }
 

@@ -16,6 +16,7 @@
 #include <torch/script.h>
 
 #include <salience/detail/script_activations.hpp>
+#include <salience/detail/script_channels.hpp>
 #include <salience/detail/script_fast.hpp>
 #include <salience/detail/script_file.hpp>
 #include <salience/detail/script_graph.hpp>
@@ -96,8 +97,11 @@ class ScriptModel {
   /// tensor or that this input does not reach, and what the call operator throws.
   Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
     if (layers.empty()) return {(*this)(input), {}};
+    view_->layouts.warn(layers);
     const torch::jit::Stack stack = view_->run(view_->with(layers), input);
-    return {view_->explained(stack.front()), detail::taken(stack, layers)};
+    std::vector<at::Tensor> outputs = detail::taken(stack, layers);
+    std::vector<ChannelAxis> channels = view_->layouts.of(layers, outputs);
+    return {view_->explained(stack.front()), std::move(outputs), std::move(channels)};
   }
 
   /// The layers that can be named, with their types, in the order of the program. Which of them an input
@@ -132,6 +136,7 @@ class ScriptModel {
         std::throw_with_nested(ModelError(
             detail::concat("the model cannot be moved as the options say: ", detail::first_cause(error))));
       }
+      layouts = detail::LayerLayouts(*marked, self);
       whole = prepared(detail::tapped_graph(*marked, {}));
     }
 
@@ -194,6 +199,7 @@ class ScriptModel {
     ScriptModelOptions options;
     torch::jit::Module self;
     std::shared_ptr<torch::jit::Graph> marked;  ///< forward with marks at its layers; never run
+    detail::LayerLayouts layouts;               ///< where the channels of its layers are
     Program whole;                              ///< forward alone
     mutable std::mutex building;
     mutable std::map<std::vector<std::string>, Program> programs;  ///< by their layers

@@ -1,0 +1,407 @@
+// Where the channels of a tensor are, and what LibTorch's operators do to that.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace salience::detail {
+
+/// What is known of a tensor's layout.
+struct ChannelPlace {
+  bool data = false;      ///< depends on the model's input; of parameters nothing is said
+  std::int64_t rank = 0;  ///< how many dimensions; 0: not known
+  /// The dimension of the channels; counted from the end, so negative, only where the rank is not known.
+  std::optional<std::int64_t> channel{};
+  std::int64_t count = 0;  ///< how many channels; 0: not known
+
+  bool operator==(const ChannelPlace&) const = default;
+
+  /// The dimension, counted from the end.
+  std::optional<std::int64_t> from_end() const {
+    if (channel && rank > 0) return *channel - rank;
+    return channel && *channel < 0 ? channel : std::nullopt;
+  }
+  bool is_last() const { return from_end() == -1; }
+
+  /// The same with other channels, and their number.
+  ChannelPlace with(std::optional<std::int64_t> dimension, std::int64_t channels) const {
+    if (dimension && *dimension < 0 && rank > 0) *dimension += rank;
+    return {data, rank, dimension, dimension ? channels : 0};
+  }
+  ChannelPlace unknown() const { return with({}, 0); }
+
+  /// A dimension as a user counts it, from the front; nothing if that is from the end of an unknown rank.
+  std::optional<std::int64_t> counted(std::optional<std::int64_t> dimension) const {
+    if (!dimension || *dimension >= 0) return dimension;
+    return rank > 0 ? std::optional(*dimension + rank) : std::nullopt;
+  }
+};
+
+inline bool same_channel(const ChannelPlace& a, const ChannelPlace& b) {
+  if (a.from_end() && b.from_end()) return a.from_end() == b.from_end();
+  return a.channel == b.channel;
+}
+
+/// What is known of a value that is either of the two: never more than of one of them.
+inline ChannelPlace either(const ChannelPlace& a, const ChannelPlace& b) {
+  if (!a.data) return b;
+  if (!b.data) return a;
+  ChannelPlace result = a.rank == 0 ? a : b;
+  if (a.rank > 0 && b.rank > 0 && a.rank != b.rank) return {.data = true};
+  if (!a.channel || !b.channel || !same_channel(a, b)) return result.unknown();
+  if (a.count != b.count) result.count = 0;
+  return result;
+}
+
+/// What is known of a value that two operands give, element by element or one behind the other. An operand of
+/// which nothing is known does not move the channels of the other.
+inline ChannelPlace both(const ChannelPlace& a, const ChannelPlace& b) {
+  if (!a.data) return b;
+  if (!b.data) return a;
+  // Operands are aligned at their last dimensions.
+  const bool a_longer = a.rank >= b.rank;
+  const ChannelPlace &longer = a_longer ? a : b, &other = a_longer ? b : a;
+  if (!other.channel) return longer;
+  if (longer.channel) return same_channel(a, b) ? longer : longer.unknown();
+  if (longer.rank > 0 && !other.from_end()) return longer.with(other.channel, other.count);
+  return longer.rank > 0 ? longer.with(other.from_end(), other.count) : other;
+}
+
+/// "aten::relu" for "aten::relu_", which is the same in place.
+inline std::string_view out_of_place(std::string_view kind) {
+  return kind.ends_with('_') && !kind.ends_with("__") ? kind.substr(0, kind.size() - 1) : kind;
+}
+
+template <std::size_t N>
+bool contains(const std::array<std::string_view, N>& kinds, std::string_view kind) {
+  return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+}
+
+/// A trace has _convolution, a script has conv2d.
+inline bool is_convolution(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::_convolution", "aten::convolution",
+                                                   "aten::_convolution_mode", "aten::conv1d", "aten::conv2d",
+                                                   "aten::conv3d", "aten::conv_transpose1d",
+                                                   "aten::conv_transpose2d", "aten::conv_transpose3d"}),
+                  kind);
+}
+
+/// Over how many dimensions a convolution of this name moves; 0 if the name does not say it.
+inline std::int64_t spatial_of(std::string_view kind) {
+  if (kind.ends_with("1d")) return 1;
+  if (kind.ends_with("2d")) return 2;
+  return kind.ends_with("3d") ? 3 : 0;
+}
+
+/// Of which each element of the result belongs to the same place of every operand.
+inline bool is_elementwise(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::abs",
+                                                   "aten::add",
+                                                   "aten::addcdiv",
+                                                   "aten::addcmul",
+                                                   "aten::alias",
+                                                   "aten::atan",
+                                                   "aten::bernoulli",
+                                                   "aten::celu",
+                                                   "aten::clamp",
+                                                   "aten::clamp_max",
+                                                   "aten::clamp_min",
+                                                   "aten::clip",
+                                                   "aten::clone",
+                                                   "aten::contiguous",
+                                                   "aten::copy",
+                                                   "aten::cos",
+                                                   "aten::detach",
+                                                   "aten::div",
+                                                   "aten::divide",
+                                                   "aten::double",
+                                                   "aten::dropout",
+                                                   "aten::elu",
+                                                   "aten::erf",
+                                                   "aten::exp",
+                                                   "aten::float",
+                                                   "aten::floor",
+                                                   "aten::gelu",
+                                                   "aten::half",
+                                                   "aten::hardshrink",
+                                                   "aten::hardsigmoid",
+                                                   "aten::hardswish",
+                                                   "aten::hardtanh",
+                                                   "aten::leaky_relu",
+                                                   "aten::lerp",
+                                                   "aten::log",
+                                                   "aten::log_sigmoid",
+                                                   "aten::log_softmax",
+                                                   "aten::masked_fill",
+                                                   "aten::maximum",
+                                                   "aten::minimum",
+                                                   "aten::mish",
+                                                   "aten::mul",
+                                                   "aten::multiply",
+                                                   "aten::nan_to_num",
+                                                   "aten::neg",
+                                                   "aten::pow",
+                                                   "aten::prelu",
+                                                   "aten::reciprocal",
+                                                   "aten::relu",
+                                                   "aten::relu6",
+                                                   "aten::round",
+                                                   "aten::rrelu",
+                                                   "aten::rsqrt",
+                                                   "aten::rsub",
+                                                   "aten::selu",
+                                                   "aten::sigmoid",
+                                                   "aten::sign",
+                                                   "aten::silu",
+                                                   "aten::sin",
+                                                   "aten::softmax",
+                                                   "aten::softplus",
+                                                   "aten::softshrink",
+                                                   "aten::softsign",
+                                                   "aten::sqrt",
+                                                   "aten::square",
+                                                   "aten::sub",
+                                                   "aten::subtract",
+                                                   "aten::tanh",
+                                                   "aten::threshold",
+                                                   "aten::to",
+                                                   "aten::true_divide",
+                                                   "aten::type_as",
+                                                   "aten::where",
+                                                   "aten::zero",
+                                                   "aten::feature_dropout",
+                                                   "aten::alpha_dropout",
+                                                   "aten::feature_alpha_dropout"}),
+                  kind);
+}
+
+/// Which have a number for each channel and find the channels in the second dimension.
+inline bool is_channel_norm(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::batch_norm", "aten::instance_norm",
+                                                   "aten::group_norm", "aten::native_batch_norm",
+                                                   "aten::native_group_norm", "aten::cudnn_batch_norm"}),
+                  kind);
+}
+
+/// Which take the last dimensions for one vector.
+inline bool is_last_norm(std::string_view kind) {
+  return contains(
+      std::to_array<std::string_view>({"aten::layer_norm", "aten::native_layer_norm", "aten::rms_norm"}),
+      kind);
+}
+
+/// Which change sizes, but not what a dimension stands for.
+inline bool keeps_dimensions(std::string_view kind) {
+  return contains(
+             std::to_array<std::string_view>(
+                 {"aten::channel_shuffle", "aten::constant_pad_nd", "aten::cumsum", "aten::flip", "aten::glu",
+                  "aten::grid_sampler", "aten::grid_sampler_2d", "aten::local_response_norm", "aten::pad",
+                  "aten::pixel_shuffle", "aten::pixel_unshuffle", "aten::roll"}),
+             kind) ||
+         (kind.starts_with("aten::") &&
+          (kind.find("_pool") != std::string_view::npos || kind.find("ion_pad") != std::string_view::npos ||
+           kind.find("upsample_") != std::string_view::npos));
+}
+
+/// Which take a part along the dimension that is their second argument.
+inline bool is_part(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::slice", "aten::narrow", "aten::index_select"}),
+                  kind);
+}
+
+/// Which give a list of parts along the dimension that is their third argument.
+inline bool is_parts(std::string_view kind) {
+  return contains(
+      std::to_array<std::string_view>({"aten::chunk", "aten::unsafe_chunk", "aten::split",
+                                       "aten::unsafe_split", "aten::split_with_sizes", "aten::tensor_split"}),
+      kind);
+}
+
+inline bool is_mean(std::string_view kind) {
+  return contains(std::to_array<std::string_view>(
+                      {"aten::mean", "aten::sum", "aten::amax", "aten::amin", "aten::logsumexp"}),
+                  kind);
+}
+
+inline bool is_cat(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::cat", "aten::concat", "aten::concatenate"}), kind);
+}
+
+inline bool is_reshape(std::string_view kind) {
+  return contains(std::to_array<std::string_view>(
+                      {"aten::view", "aten::reshape", "aten::_unsafe_view", "aten::_reshape_alias"}),
+                  kind);
+}
+
+inline bool is_transpose(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::transpose", "aten::swapaxes", "aten::swapdims"}),
+                  kind);
+}
+
+/// Which compute attention, or a whole block of it.
+inline bool is_attention(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::scaled_dot_product_attention",
+                                                   "aten::_native_multi_head_attention",
+                                                   "aten::_transformer_encoder_layer_fwd"}),
+                  kind) ||
+         kind.starts_with("aten::_scaled_dot_product");
+}
+
+inline bool is_product(std::string_view kind) {
+  return contains(std::to_array<std::string_view>({"aten::matmul", "aten::bmm", "aten::mm"}), kind);
+}
+
+/// The place after the dimensions were put in this order.
+inline ChannelPlace permuted(ChannelPlace place, const std::vector<std::int64_t>& order) {
+  place = ChannelPlace{place.data, static_cast<std::int64_t>(order.size()), {}, 0}.with(place.channel,
+                                                                                        place.count);
+  if (!place.channel) return place;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (place.counted(order[i]) == place.channel) {
+      return place.with(static_cast<std::int64_t>(i), place.count);
+    }
+  }
+  return place.unknown();
+}
+
+inline ChannelPlace transposed(const ChannelPlace& place, std::optional<std::int64_t> a,
+                               std::optional<std::int64_t> b) {
+  a = place.counted(a);
+  b = place.counted(b);
+  if (!a || !b || !place.channel || *place.channel < 0) return place.unknown();
+  if (place.channel == a) return place.with(b, place.count);
+  return place.channel == b ? place.with(a, place.count) : place;
+}
+
+/// The place after `removed` dimensions from `first` on have become `inserted` new ones.
+inline ChannelPlace replaced(ChannelPlace place, std::optional<std::int64_t> first, std::int64_t removed,
+                             std::int64_t inserted) {
+  const std::int64_t rank = place.rank;
+  place.rank = rank > 0 ? rank - removed + inserted : 0;
+  if (!first || !place.channel || *place.channel < 0) return place.unknown();
+  if (*place.channel < *first) return place;
+  if (*place.channel < *first + removed) return place.unknown();
+  place.channel = *place.channel - removed + inserted;
+  return place;
+}
+
+inline ChannelPlace flattened(const ChannelPlace& place, std::optional<std::int64_t> first,
+                              std::optional<std::int64_t> last) {
+  const bool all = last == -1;
+  first = place.counted(first);
+  last = place.counted(last);
+  if (first && last) return replaced(place, first, *last - *first + 1, 1);
+  ChannelPlace result{place.data, first && all ? *first + 1 : 0, {}, 0};
+  if (first && place.channel && 0 <= *place.channel && *place.channel < *first) {
+    result.channel = place.channel;
+    result.count = place.count;
+  }
+  return result;
+}
+
+/// Which operator this is in what it does to channels: the place of its (first) result.
+///
+/// `in` has its arguments: `place(i)` of a tensor or of the elements of a list; `integer(i)` and `flag(i)`,
+/// optional; `integers(i)`, an optional vector; `length(i)` of a list, 0 if not known; `keeps(i, dimension,
+/// position)`, whether the size at that position of the list i is known to be the first argument's in this
+/// dimension; `all()`, the place of all tensors together, `spatial()`, over how many dimensions a convolution
+/// moves (0: not known), and `channels()`, of what a convolution or linear layer gives.
+template <class Arguments>
+ChannelPlace channels_after(std::string_view kind, const Arguments& in) {
+  kind = out_of_place(kind);
+  if (is_convolution(kind)) {
+    return {true, in.spatial() > 0 ? in.spatial() + 2 : 0, 1, in.channels()};
+  }
+  if (is_elementwise(kind)) return in.all();
+  const ChannelPlace place = in.place(0);
+  if (!place.data) return {.data = in.all().data};
+  if (is_channel_norm(kind)) {
+    return !place.channel || *place.channel == 1 ? place.with(1, place.count) : place.unknown();
+  }
+  if (kind == "aten::linear" || (is_product(kind) && !in.place(1).data)) {
+    // Along another dimension than the channels' it mixes places, as in an MLP-Mixer.
+    return !place.channel || place.is_last() ? place.with(-1, in.channels()) : place;
+  }
+  if (is_last_norm(kind)) return place.channel || in.length(1) != 1 ? place : place.with(-1, 0);
+  if (keeps_dimensions(kind)) return place.with(place.channel, 0);
+  if (is_part(kind) || is_parts(kind)) {
+    const auto along = place.counted(in.integer(is_part(kind) ? 1 : 2));
+    return place.with(place.channel, along && along != place.channel ? place.count : 0);
+  }
+  if (kind == "aten::permute") {
+    const auto order = in.integers(1);
+    return order ? permuted(place, *order) : place.unknown();
+  }
+  if (is_transpose(kind)) return transposed(place, in.integer(1), in.integer(2));
+  if (kind == "aten::mT" || kind == "aten::adjoint") return transposed(place, -2, -1);
+  if (kind == "aten::flatten") return flattened(place, in.integer(1), in.integer(2));
+  if (kind == "aten::unflatten") {
+    ChannelPlace result = replaced(place, place.counted(in.integer(1)), 1, in.length(2));
+    return in.length(2) > 0 ? result : ChannelPlace{.data = true};
+  }
+  if (kind == "aten::unsqueeze") {
+    auto at = in.integer(1);
+    if (at && *at < 0) at = place.rank > 0 ? std::optional(*at + place.rank + 1) : std::nullopt;
+    return replaced(place, at, 0, 1);
+  }
+  if (kind == "aten::squeeze") {  // a dimension that may stay
+    const auto at = place.counted(in.integer(1));
+    const bool before = at && place.channel && 0 <= *place.channel && *place.channel < *at;
+    return before ? ChannelPlace{true, 0, place.channel, place.count} : ChannelPlace{.data = true};
+  }
+  if (kind == "aten::select" || kind == "aten::unbind") {
+    return replaced(place, place.counted(in.integer(1)), 1, 0);
+  }
+  if (is_cat(kind)) return place.with(place.channel, 0);
+  if (kind == "aten::stack") return replaced(place, place.counted(in.integer(1)), 0, 1);
+  if (is_mean(kind)) {
+    auto along = in.integers(1);
+    const auto keep = in.flag(2);
+    if (!along || !keep) return {.data = true};
+    if (*keep) return place;
+    ChannelPlace result = place;
+    for (std::int64_t& one : *along) {
+      const auto dimension = place.counted(one);
+      if (!dimension) return {.data = true};
+      one = *dimension;
+    }
+    std::sort(along->rbegin(), along->rend());
+    for (const std::int64_t one : *along) result = replaced(result, one, 1, 0);
+    return result;
+  }
+  if (kind == "aten::expand" || kind == "aten::repeat") {
+    const std::int64_t length = in.length(1);
+    if (length == 0 || place.rank == 0) return {.data = true};
+    const ChannelPlace longer = replaced(place, 0, 0, length - place.rank);
+    return longer.with(longer.channel, kind == "aten::expand" ? longer.count : 0);
+  }
+  if (is_reshape(kind)) {
+    const std::int64_t length = in.length(1);
+    const ChannelPlace unknown{true, length, {}, 0};
+    if (length == 0 || !place.channel) return unknown;
+    const auto from_end = place.from_end();
+    bool kept = from_end.has_value() && -*from_end <= length;
+    for (std::int64_t i = -1; kept && i >= *from_end; --i) {  // what lies behind, and the channels
+      kept = place.rank > 0 ? in.keeps(1, place.rank + i, length + i) : in.keeps(1, i, length + i);
+    }
+    if (kept) return unknown.with(from_end, place.count);
+    kept = *place.channel >= 0 && *place.channel < length;
+    for (std::int64_t i = 0; kept && i <= *place.channel; ++i) kept = in.keeps(1, i, i);
+    return kept ? unknown.with(place.channel, place.count) : unknown;
+  }
+  if (kind == "aten::view_as" || kind == "aten::reshape_as") {
+    const ChannelPlace other = in.place(1);
+    const bool same = place.count > 0 && place.count == other.count &&
+                      ((place.is_last() && other.is_last()) || (place.channel == 1 && other.channel == 1));
+    return same ? other : other.unknown();
+  }
+  if (kind == "aten::expand_as") return both(place, in.place(1));
+  return {.data = true};
+}
+
+}  // namespace salience::detail
