@@ -48,6 +48,8 @@ struct ScriptModelOptions;
 class ScriptModel;
 
 // target/
+enum class OutputType;
+class ClassOutput;
 struct Prediction;
 struct ArgMax;
 struct ClassIndex;

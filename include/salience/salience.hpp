@@ -35,6 +35,7 @@
 #include <salience/model/last_convolution.hpp>
 #include <salience/model/script_model.hpp>
 
+#include <salience/target/class_output.hpp>
 #include <salience/target/prediction.hpp>
 #include <salience/target/target_selector.hpp>
 

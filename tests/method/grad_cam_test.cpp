@@ -135,7 +135,7 @@ TEST_CASE("only what speaks for the target is kept by default, upsampled to the 
 }
 
 TEST_CASE("a map with nothing above zero is flagged, zero, and there in full without relu") {
-  const FeaturesHead linear(identity, [](const at::Tensor& x) { return x.mean({2, 3}); });
+  const FeaturesHead linear(identity, [](const at::Tensor& x) { return x.mean({1, 2, 3}); });
   const at::Tensor x = tensor({-1, -2, -3, -4, 1, -2, -3, -4}, {2, 1, 2, 2});
   const Attribution map = GradCam(linear)(x);
   CHECK((map.empty.scalar_type() == at::kBool));

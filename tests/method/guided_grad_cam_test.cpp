@@ -51,8 +51,7 @@ TEST_CASE("it is guided backpropagation times the upsampled Grad-CAM, from one f
 
 TEST_CASE("where Grad-CAM has nothing above zero it is zero, and flagged") {
   // the score falls with every feature
-  const FeaturesHead against(features,
-                             [](const at::Tensor& a) { return a.flatten(1).relu().sum(1, true).neg(); });
+  const FeaturesHead against(features, [](const at::Tensor& a) { return a.flatten(1).relu().sum(1).neg(); });
   const Attribution a = GuidedGradCam(against)(input, ClassIndex{0});
   CHECK(a.empty.all().item<bool>());
   CHECK(a.values.abs().max().item<double>() == 0.0);

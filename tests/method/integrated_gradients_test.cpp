@@ -221,7 +221,7 @@ TEST_CASE("a path of the user's own") {
       return baseline.add(x.sub(baseline).mul(tensor({t, t * t}, {2}).to(x.scalar_type())));
     }
   };
-  const auto product = [](const at::Tensor& x) { return x.prod(1, /*keepdim=*/true); };
+  const auto product = [](const at::Tensor& x) { return x.prod(1); };
   const at::Tensor ones = tensor({1, 1}, {1, 2});
   for (const Quadrature rule : rules) {
     const Attribution a = integrated(product, {.steps = 400, .rule = rule}, Curved{})(ones);
@@ -306,7 +306,7 @@ TEST_CASE("Guided IG: exact on a linear model, the straight line at distance 0, 
 }
 
 TEST_CASE("IDGI hands each step's change of the score to the squared gradients; its sum is exact") {
-  const auto cubic = [](const at::Tensor& x) { return x.pow(3).mul(slope).sum(1, /*keepdim=*/true); };
+  const auto cubic = [](const at::Tensor& x) { return x.pow(3).mul(slope).sum(1); };
   constexpr std::int64_t steps = 7;
   const Attribution a =
       integrated(cubic, {.steps = steps, .baseline = Baseline::tensor(start), .idgi = true})(input);
@@ -316,7 +316,8 @@ TEST_CASE("IDGI hands each step's change of the score to the squared gradients; 
       return start.add(input.sub(start), static_cast<double>(i) / steps);
     };
     const at::Tensor square = point(k).pow(2).mul(slope).mul(3).square();
-    truth = truth.add(square.div(square.sum(1, true)).mul(cubic(point(k + 1)).sub(cubic(point(k)))));
+    const at::Tensor change = cubic(point(k + 1)).sub(cubic(point(k))).unsqueeze(1);
+    truth = truth.add(square.div(square.sum(1, true)).mul(change));
   }
   CHECK(distance(a.values, truth) < 1e-12);
   CHECK(a.completeness.abs().max().item<double>() < 1e-11);

@@ -21,12 +21,10 @@ const at::Tensor slope = normal({6}, at::kDouble, 6);
 
 /// x^T M x / 2 for each row: gradient (M + M^T) x / 2.
 const auto quadratic = [](const at::Tensor& x) {
-  return x.matmul(matrix.to(x.scalar_type())).mul(x).sum(1, /*keepdim=*/true).mul(0.5);
+  return x.matmul(matrix.to(x.scalar_type())).mul(x).sum(1).mul(0.5);
 };
 const at::Tensor symmetric = matrix.add(matrix.t()).mul(0.5);
-const auto linear = [](const at::Tensor& x) {
-  return x.mul(slope.to(x.scalar_type())).sum(1, /*keepdim=*/true);
-};
+const auto linear = [](const at::Tensor& x) { return x.mul(slope.to(x.scalar_type())).sum(1); };
 /// Elementwise and bumpy, so that rows are independent bit by bit.
 const auto bumpy = [](const at::Tensor& x) { return x.sin().mul(x).add(x.relu()); };
 

@@ -18,6 +18,7 @@ struct Attribution {
   at::Tensor target{};  ///< (N) int64, the classes that were explained; undefined for a score function
   at::Tensor score{};   ///< (N), the explained score on the clean input
   at::Tensor logits{};  ///< the model's output on the clean input
+  OutputType output_type = OutputType::automatic;  ///< how it was read
 
   /// Of class activation maps, (N) bool: nothing in the map is above zero, so that there is nothing to show
   /// for the target; undefined otherwise.

@@ -64,8 +64,9 @@ class IntegratedGradients {
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = as_target(target);
-    Attribution result = predict(input, selector);
+    const auto& wanted = as_target(target);
+    Attribution result = predict(input, wanted);
+    const auto selector = detail::read_as(wanted, result.output_type);
     const auto evaluate = detail::evaluation(gradient_, selector, result.target);
     const at::Tensor clean = detail::widened(input.detach());
     std::vector<Sum> sums(static_cast<std::size_t>(input.size(0)));

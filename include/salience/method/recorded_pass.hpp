@@ -87,13 +87,13 @@ inline void require_gradient(const at::Tensor& output, const at::Tensor& score) 
 /// A forward pass that was recorded: what it went through and the score to explain, in one autograd graph.
 /// It may be walked back several times, by one thread at a time.
 struct RecordedPass {
-  at::Tensor leaf;                    ///< the input, as a leaf of our own
-  at::Tensor output;                  ///< the model's output, as are all below part of the graph
-  at::Tensor chosen;                  ///< the target's choice, (N) int64 or undefined
-  at::Tensor score;                   ///< one score per sample
-  std::vector<at::Tensor> layers;     ///< the outputs of the layers that were asked for, in that order
-  std::vector<std::string> names;     ///< of the layers
-  std::vector<ChannelAxis> channels;  ///< of the layers
+  at::Tensor leaf;                 ///< the input, as a leaf of our own
+  at::Tensor output;               ///< the model's output, as are all below part of the graph
+  at::Tensor chosen;               ///< the target's choice, (N) int64 or undefined
+  at::Tensor score;                ///< one score per sample
+  std::vector<at::Tensor> layers;  ///< the outputs of the layers that were asked for, in that order
+  std::vector<std::string> names;  ///< of the layers
+  OutputType output_type = OutputType::automatic;  ///< as the target reads it
 
   /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, which are `leaf` and `layers`, in
   /// one backward pass. It goes no deeper than `wrt` needs and touches no `.grad` of anything else.
@@ -130,7 +130,8 @@ struct RecordedPass {
     return {.values = std::move(values),
             .target = chosen,
             .score = score.detach().reshape({-1}),
-            .logits = output.detach()};
+            .logits = output.detach(),
+            .output_type = output_type};
   }
 
  private:
@@ -156,6 +157,7 @@ RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T&
   // The clone lets a model write into its input, which is forbidden on a leaf.
   forward(pass.leaf.clone(), pass);
   std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
+  pass.output_type = output_type_of(as_target(target), pass.output.detach());
   require_gradient(pass.output, pass.score);
   return pass;
 }
@@ -170,6 +172,7 @@ RecordedPass observe_by(const Forward& forward, const at::Tensor& input, const T
   pass.leaf = input.detach();
   forward(pass.leaf.clone(), pass);
   std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
+  pass.output_type = output_type_of(as_target(target), pass.output.detach());
   return pass;
 }
 

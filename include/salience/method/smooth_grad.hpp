@@ -81,8 +81,9 @@ class SmoothGrad {
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = as_target(target);
-    Attribution result = predict(input, selector);
+    const auto& wanted = as_target(target);
+    Attribution result = predict(input, wanted);
+    const auto selector = detail::read_as(wanted, result.output_type);
     const at::Tensor clean = detail::widened(input.detach());
     std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
     result.complete = draw(clean, input.scalar_type(), selector, result.target, moments);

@@ -59,9 +59,10 @@ class RandomizationCheck {
                                      const T& target = T{}) const {
     if (levels < 1) throw ArgumentError::out_of_range("levels", levels, "at least 1");
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = as_target(target);
-    const Attribution trained = attributor_(input, selector);
-    const at::Tensor map = detail::pixels_of(trained.values, map_);
+    const auto& wanted = as_target(target);
+    const Attribution trained = attributor_(input, wanted);
+    const auto selector = detail::read_as(wanted, trained.output_type);
+    const at::Tensor map = pixel_map(trained.values, map_);
     const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
     RandomizationSimilarity result;
     const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };

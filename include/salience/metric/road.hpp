@@ -19,16 +19,21 @@
 #include <salience/metric/pixel_map.hpp>
 #include <salience/metric/variant_scores.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/target/class_output.hpp>
 #include <salience/target/target_selector.hpp>
 
 namespace salience {
 
-/// 1 where the chosen class is the one with the largest logit, else 0: the score whose mean over many samples
-/// is the accuracy that the ROAD paper plots.
+/// 1 where the chosen class is the predicted one, else 0: the score whose mean over many samples is the
+/// accuracy that the ROAD paper plots.
 struct Predicted {
   /// (N), of the logits (N, K) and the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return logits.argmax(1).eq(chosen).to(logits.scalar_type());
+  }
+  /// (N), of an output, however it is to be read.
+  at::Tensor of(const ClassOutput& output, const at::Tensor& chosen) const {
+    return (*this)(output.rows(), chosen);
   }
 };
 
@@ -118,7 +123,7 @@ inline at::Tensor linear_imputation(const at::Tensor& picture, const at::Tensor&
 ///
 /// The input is (N, C, H, W). In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
 /// depends on the seed and the place of the fraction in the list alone, and is the same for all samples.
-/// Class, order, errors and what a stop leaves are those of Deletion.
+/// Score, class, order, errors and what a stop leaves are those of Deletion.
 template <class M>
 class Road {
  public:
@@ -138,7 +143,7 @@ class Road {
   }
 
   /// The curves of a batch: see the class.
-  template <class T = TargetSelector<ArgMax, Probability>>
+  template <class T = ArgMax>
   RoadCurves operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
     detail::require_input(input);
@@ -167,7 +172,7 @@ class Road {
       out.copy_(
           detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
     };
-    const auto& selector = as_target(target);
+    const auto selector = detail::judged_by<Probability>(target, attribution);
     const detail::VariantScores variants(model_, input, attribution.target, selector);
     const at::Tensor scores = variants(2 * count, options_.chunk, point, options_.progress);
     RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),

@@ -68,9 +68,10 @@ class MaxSensitivity {
   Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
     const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
-    const auto& selector = as_target(target);
+    const auto& wanted = as_target(target);
     const at::Tensor clean = input.detach();
-    const Attribution original = attributor_(input, selector);
+    const Attribution original = attributor_(input, wanted);
+    const auto selector = detail::read_as(wanted, original.output_type);
     const at::Tensor values = detail::widened(original.values);
     const auto batch = clean.size(0);
 

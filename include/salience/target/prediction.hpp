@@ -1,4 +1,4 @@
-// Predictions: labels from a text file, softmax, top-k.
+// Predictions: labels from a text file, probabilities, top-k.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +16,7 @@
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/file.hpp>
+#include <salience/target/class_output.hpp>
 
 namespace salience {
 
@@ -42,34 +43,49 @@ inline Labels load_labels(const std::filesystem::path& path) {
   return labels;
 }
 
+/// The names of the two classes of a single logit: of one label "X", "not X" and "X"; else the labels.
+inline Labels binary_labels(const Labels& labels) {
+  return labels.size() == 1 ? Labels{"not " + labels.front(), labels.front()} : labels;
+}
+
 /// One class of a prediction.
 struct Prediction {
   std::int64_t index;  ///< of the class, from 0
   std::string label;   ///< the class's name; its index as text if it has none
-  double probability;  ///< softmax over all classes, in [0, 1]
-  double logit;        ///< the model's raw output
+  double probability;  ///< of the class, in [0, 1]
+  double logit;        ///< the model's raw output; of class 0 of a single logit, its negative
 };
 
 /// The `k` most probable classes of one sample, best first; equal ones by index. A k above the number of
 /// classes gives all of them.
 ///
-/// `logits` is the model's output for one sample, (K) or (1, K), of any floating type and device; the softmax
-/// is taken in float64. A number of labels (if there are any) other than K is a warning (TORCH_WARN), not an
-/// error. Throws ArgumentError for another shape, a k below 1, and NaN or infinity that leave no probability.
-inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& labels = {},
-                                     std::int64_t k = 5) {
+/// `logits` is the model's output for one sample, (K) or (1, K), of any floating type and device, read as
+/// `type` says: a softmax is taken in float64; what are probabilities already stays as it is, which is a
+/// warning (TORCH_WARN) if `type` does not state it; (1, 1) is a single logit, of which one label "X" names
+/// the classes "not X" and "X". See ClassOutput. A number of labels (if there are any) other than that of
+/// classes is a warning, not an error. Throws ArgumentError for another shape, a k below 1, and NaN or
+/// infinity that leave no probability, TargetError for stated probabilities outside of [0, 1].
+inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& labels = {}, std::int64_t k = 5,
+                                     OutputType type = OutputType::automatic) {
   const bool one_sample =
       logits.defined() && (logits.dim() == 1 || (logits.dim() == 2 && logits.size(0) == 1));
   if (!one_sample) {
     throw ArgumentError::out_of_range("logits", detail::shape(logits), "of shape (K) or (1, K), one sample");
   }
-  if (k < 1) throw ArgumentError::out_of_range("k", k, "at least 1");
-  const at::Tensor values = logits.detach().to(at::kCPU, at::kDouble).reshape({-1});
-  const std::int64_t classes = values.size(0);
-  if (!labels.empty() && static_cast<std::int64_t>(labels.size()) != classes) {
-    TORCH_WARN(detail::concat("Salience: there are ", labels.size(), " labels for ", classes, " classes"));
+  if (logits.dim() == 1 && logits.size(0) == 1) {
+    throw ArgumentError::out_of_range(
+        "logits", "(1)", "of several classes; a single logit is (1, 1), and a bare score has no probability");
   }
-  const at::Tensor probabilities = values.softmax(0);
+  if (k < 1) throw ArgumentError::out_of_range("k", k, "at least 1");
+  const ClassOutput output(logits.detach().cpu().reshape({1, -1}), type);
+  output.notice();
+  const at::Tensor values = output.widened().rows().reshape({-1}).contiguous();
+  const std::int64_t classes = values.size(0);
+  const Labels names = output.single() ? binary_labels(labels) : labels;
+  if (!names.empty() && static_cast<std::int64_t>(names.size()) != classes) {
+    TORCH_WARN("Salience: there are ", names.size(), " labels for ", classes, " classes");
+  }
+  const at::Tensor probabilities = output.widened().probabilities().reshape({-1}).contiguous();
   if (probabilities.isnan().any().item<bool>()) {
     const auto count = [](const at::Tensor& which) { return which.sum().item<std::int64_t>(); };
     throw ArgumentError::out_of_range(
@@ -86,7 +102,7 @@ inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& lab
     const std::int64_t index = order.data_ptr<std::int64_t>()[rank];
     const auto position = static_cast<std::size_t>(index);
     best.push_back({.index = index,
-                    .label = position < labels.size() ? labels[position] : std::to_string(index),
+                    .label = position < names.size() ? names[position] : std::to_string(index),
                     .probability = probabilities.data_ptr<double>()[index],
                     .logit = values.data_ptr<double>()[index]});
   }

@@ -14,6 +14,7 @@
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/target/class_output.hpp>
 #include <salience/target/prediction.hpp>
 
 namespace salience {
@@ -33,20 +34,10 @@ inline at::Tensor same_class(const at::Tensor& logits, std::int64_t index) {
   return logits.new_full({logits.size(0)}, index, at::kLong);
 }
 
-/// The logits as (N, K): (N) becomes (N, 1). Throws TargetError for any other shape and complex numbers.
-inline at::Tensor as_logits(const at::Tensor& output) {
-  const bool real = !output.is_complex();
-  if (real && output.dim() == 2 && output.size(1) > 0) return output;
-  if (real && output.dim() == 1) return output.unsqueeze(1);
-  throw TargetError(concat("a class can only be chosen from a real output of shape (N, K) or (N), got ",
-                           shape(output), real ? "" : concat(" of ", output.scalar_type()),
-                           "; give a callable from the output to one score per sample, (N)"));
-}
-
 }  // namespace detail
 
-/// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first. Where a
-/// logit is NaN none is the largest, which is a TargetError.
+/// The class with the largest logit, sample by sample: the prediction. Of equal ones, the first; of a single
+/// logit, class 1 where it is above 0. Where a logit is NaN none is the largest, which is a TargetError.
 struct ArgMax {
   /// The index of each row's largest logit, (N) int64. Throws TargetError for NaN.
   at::Tensor choose(const at::Tensor& logits) const {
@@ -106,11 +97,20 @@ inline std::int64_t find_label(const std::string& name, const Labels& labels) {
 /// The class of that name for every sample; see find_label for what counts as its name and for the errors.
 struct ClassName {
   std::string name;  ///< as in the labels, or one of the names that commas part in a label
-  Labels labels;     ///< in the order of the model's outputs
+  /// In the order of the model's outputs. Of a single logit one label "X" may name class 1; class 0 is "not
+  /// X".
+  Labels labels;
   /// The index of the name for each row, (N) int64. Throws TargetError as find_label, and if the model has no
   /// such class.
   at::Tensor choose(const at::Tensor& logits) const {
     return detail::same_class(logits, find_label(name, labels));
+  }
+  /// The same of an output that says whether it is a single logit.
+  at::Tensor of(const ClassOutput& output) const {
+    if (!output.single() || labels.size() != 1) return choose(output.rows());
+    // Not by way of binary_labels, where a name between commas would stand for both.
+    if (name == binary_labels(labels).front()) return detail::same_class(output.rows(), 0);
+    return detail::same_class(output.rows(), find_label(name, labels) + 1);
   }
 };
 
@@ -130,41 +130,74 @@ struct PerSample {
 };
 
 /// The chosen class's raw output. The default, as in the vanilla-gradients paper (Simonyan et al. 2014),
-/// since a probability can also be raised by lowering the other classes.
+/// since a probability can also be raised by lowering the other classes. Of a single logit z it is z for
+/// class 1 and -z for class 0. A model that gives probabilities has no logits to show: its output is
+/// explained as it stands.
 struct Logit {
   /// (N), of the logits (N, K) and the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return logits.gather(1, chosen.unsqueeze(1)).squeeze(1);
   }
+  /// (N), of an output, however it is to be read.
+  at::Tensor of(const ClassOutput& output, const at::Tensor& chosen) const { return output.logit(chosen); }
 };
 
-/// The chosen class's softmax probability, in [0, 1].
+/// The chosen class's probability, in [0, 1]: by softmax, by the sigmoid of a single logit, or the model's
+/// own. A bare score, (N), has none, which is a TargetError.
 struct Probability {
-  /// (N), of the logits (N, K) and the chosen classes (N).
+  /// (N), by softmax of the logits (N, K), of the chosen classes (N).
   at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
     return Logit{}(logits.softmax(1), chosen);
   }
-};
-
-/// The natural logarithm of the chosen class's softmax probability.
-struct LogProbability {
-  /// (N), of the logits (N, K) and the chosen classes (N).
-  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
-    return Logit{}(logits.log_softmax(1), chosen);
+  /// (N), of an output, however it is to be read.
+  at::Tensor of(const ClassOutput& output, const at::Tensor& chosen) const {
+    return output.probability(chosen);
   }
 };
 
-/// Picks a class index per sample, (N) int64, from logits (N, K).
-template <class C>
-concept TargetChoice = requires(const C& choice, const at::Tensor& logits) {
-  { choice.choose(logits) } -> std::convertible_to<at::Tensor>;
+/// The natural logarithm of the chosen class's probability; see Probability.
+struct LogProbability {
+  /// (N), by softmax of the logits (N, K), of the chosen classes (N).
+  at::Tensor operator()(const at::Tensor& logits, const at::Tensor& chosen) const {
+    return Logit{}(logits.log_softmax(1), chosen);
+  }
+  /// (N), of an output, however it is to be read.
+  at::Tensor of(const ClassOutput& output, const at::Tensor& chosen) const {
+    return output.log_probability(chosen);
+  }
 };
 
-/// Takes logits (N, K) and the chosen class of each row, (N), to one score per sample, (N).
+namespace detail {
+
+template <class C>
+concept ChoosesFromRows = requires(const C& choice, const at::Tensor& logits) {
+  { choice.choose(logits) } -> std::convertible_to<at::Tensor>;
+};
+template <class C>
+concept ChoosesFromOutput = requires(const C& choice, const ClassOutput& output) {
+  { choice.of(output) } -> std::convertible_to<at::Tensor>;
+};
 template <class S>
-concept ClassScore = requires(const S& score, const at::Tensor& logits, const at::Tensor& chosen) {
+concept ScoresLogits = requires(const S& score, const at::Tensor& logits, const at::Tensor& chosen) {
   { score(logits, chosen) } -> std::convertible_to<at::Tensor>;
 };
+template <class S>
+concept ScoresOutput = requires(const S& score, const ClassOutput& output, const at::Tensor& chosen) {
+  { score.of(output, chosen) } -> std::convertible_to<at::Tensor>;
+};
+
+}  // namespace detail
+
+/// Picks a class index per sample, (N) int64: `choose(rows)` from ClassOutput::rows, a column a class, or
+/// `of(output)` from the ClassOutput itself.
+template <class C>
+concept TargetChoice = detail::ChoosesFromRows<C> || detail::ChoosesFromOutput<C>;
+
+/// Takes an output and the chosen class of each row, (N), to one score per sample, (N): a call from
+/// ClassOutput::logits, whose softmax are the probabilities, or `of(output, chosen)` from the ClassOutput
+/// itself, which goes first.
+template <class S>
+concept ClassScore = detail::ScoresLogits<S> || detail::ScoresOutput<S>;
 
 /// Takes the model's whole output, of any shape, to one score per sample, (N): for segmentation, detection,
 /// regression.
@@ -178,7 +211,9 @@ concept ScoreFunction = requires(const F& function, const at::Tensor& output) {
 ///
 ///     TargetSelector{}                                  // the predicted class's logit
 ///     TargetSelector{ClassIndex{5}, Probability{}}
-///     TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  // segmentation
+///     TargetSelector{ArgMax{}, Logit{}, OutputType::probabilities}  // the model ends in a softmax or
+///     sigmoid TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  //
+///     segmentation
 template <class Choice = ArgMax, class Score = Logit>
 class TargetSelector {
   static_assert(
@@ -192,20 +227,42 @@ class TargetSelector {
 
  public:
   /// Score of the class that `choice` picks.
-  explicit TargetSelector(Choice choice = {}, Score score = {})
-      : choice_(std::move(choice)), score_(std::move(score)) {}
+  explicit TargetSelector(Choice choice = {}, Score score = {}, OutputType type = OutputType::automatic)
+      : choice_(std::move(choice)), score_(std::move(score)), type_(type) {}
 
-  /// (N) int64, from an output (N, K); (N) counts as (N, 1). Throws TargetError for another shape, and what
-  /// the choice throws.
-  at::Tensor choose(const at::Tensor& output) const { return choice_.choose(detail::as_logits(output)); }
+  /// (N) int64, from an output (N, K), (N, 1) or (N), see ClassOutput. Warns (TORCH_WARN) where it takes the
+  /// output for probabilities and that is not stated. Throws TargetError for another shape, and what the
+  /// choice throws.
+  at::Tensor choose(const at::Tensor& output) const {
+    const ClassOutput classes(output, type_);
+    classes.notice();
+    if constexpr (detail::ChoosesFromOutput<Choice>) {
+      return choice_.of(classes);
+    } else {
+      return choice_.choose(classes.rows());
+    }
+  }
   /// (N), for the classes that `choose` gave.
   at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const {
-    return score_(detail::as_logits(output), chosen);
+    const ClassOutput classes(output, type_);
+    if constexpr (detail::ScoresOutput<Score>) {
+      return score_.of(classes, chosen);
+    } else {
+      return score_(classes.logits(chosen), chosen);
+    }
   }
+
+  /// How it reads the output.
+  OutputType output_type() const { return type_; }
+  /// How it reads this output: as stated, or what was found where all rows are alike.
+  OutputType output_type(const at::Tensor& output) const { return ClassOutput(output, type_).type(); }
+  /// The same target, which reads the output so.
+  TargetSelector read_as(OutputType type) const { return TargetSelector(choice_, score_, type); }
 
  private:
   Choice choice_;
   Score score_;
+  OutputType type_;
 };
 
 /// A ScoreFunction alone, which takes the whole output: there is no class to choose.
@@ -230,6 +287,9 @@ TargetSelector(Choice) -> TargetSelector<Choice, Logit>;
 /// A choice and a score of it.
 template <class Choice, class Score>
 TargetSelector(Choice, Score) -> TargetSelector<Choice, Score>;
+/// And how the output is read.
+template <class Choice, class Score>
+TargetSelector(Choice, Score, OutputType) -> TargetSelector<Choice, Score>;
 
 /// A method takes a whole target, a bare choice or a bare callable; this makes a target of each.
 template <Target T>
@@ -241,6 +301,30 @@ template <class T>
 TargetSelector<T, Logit> as_target(const T& target) {
   return TargetSelector<T, Logit>(target);
 }
+
+namespace detail {
+
+/// How a target reads this output, if it says so.
+template <Target T>
+OutputType output_type_of(const T& target, const at::Tensor& output) {
+  if constexpr (requires { target.output_type(output); }) {
+    return target.output_type(output);
+  } else {
+    return OutputType::automatic;
+  }
+}
+
+/// The same target, which reads the output so unless it says how: along a path and among copies an output is
+/// what it was on the clean input, also where some other values look like probabilities.
+template <Target T>
+T read_as(const T& target, OutputType type) {
+  if constexpr (requires { target.read_as(type); }) {
+    if (target.output_type() == OutputType::automatic) return target.read_as(type);
+  }
+  return target;
+}
+
+}  // namespace detail
 
 /// A target whose choice was made before, one class per row of the batch that it is asked about: what a
 /// method that wraps another one, and evaluates it at other points, gives that one.
