@@ -86,6 +86,16 @@ void run() {
       sal::Insertion(model, {.baseline = sal::Baseline::zero(), .steps = pixels / 4})(input, mapped);
   write("insertion", come.score);
 
+  // The same network with a softmax at its end, and with one logit, of either class.
+  const auto ended = [&](const at::Tensor& x) { return model(x).softmax(1); };
+  write("deletion_ended", sal::Deletion(ended, {.steps = pixels / 4})(input, mapped).score);
+  const Network single{model.first, model.second.slice(1, 0, 1), &asked};
+  for (const std::int64_t index : {0, 1}) {
+    const sal::Attribution of{.values = map, .target = at::Tensor(mapped.target.mul(0)).add(index)};
+    write(index == 1 ? "deletion_yes" : "deletion_no",
+          sal::Deletion(single, {.steps = pixels / 4})(input, of).score);
+  }
+
   const std::vector<double> fractions{0.25, 0.5, 0.75};
   const sal::Road road(model, {.fractions = fractions, .noise = 0.0});
   const sal::RoadCurves curves = road(input, mapped);

@@ -206,6 +206,21 @@ class Metrics(unittest.TestCase):
         backwards = self.quantus(quantus.PixelFlipping, setup, -setup.map, **flip)
         self.same(setup.ours["insertion"][:, :-1].flip(1), backwards, FLOAT32)
 
+    def test_deletion_of_a_softmax_and_of_a_single_logit(self):
+        for setup in (self.color, self.gray):
+            self.same(setup.ours["deletion_ended"], setup.ours["deletion"], 1e-12)
+            logits = [[] for _ in range(N)]
+            for n, x in enumerate(setup.input):
+                order = setup.map[n].flatten().sort(descending=True, stable=True).indices
+                for step in range(setup.ours["deletion"].shape[1]):
+                    x = x.clone()
+                    x.flatten(1)[:, order[:4 * step]] = 0
+                    logits[n].append(setup.model(x[None])[0, 0])
+            yes = torch.tensor(logits, dtype=torch.float64).sigmoid()
+            self.same(setup.ours["deletion_yes"], yes)
+            self.same(setup.ours["deletion_no"], 1 - yes)
+            self.assertGreater(float(yes.std(1).min()), 0.01)
+
     @needs_quantus
     def test_road(self):
         for setup in (self.color, self.gray):

@@ -35,9 +35,12 @@ struct CompletenessError {
 ///     CompletenessError missing = completeness(x, integrated_gradients(x));
 ///
 /// Any number, in the score's unit; the nearer to 0 the better. Methods that make no such claim (gradients,
-/// class activation maps) are not judged by it. The score is the logit; the class as in Deletion. Throws
-/// what the model, the target and the baseline throw, and ArgumentError for several baselines or values of
-/// another number of samples.
+/// class activation maps) are not judged by it. The score is the one that was attributed, a class's logit,
+/// probability or log-probability, found by `Attribution::score`, and the logit where that is undefined; or
+/// that of a whole TargetSelector, or a score function. The class is that of Deletion. Throws what the model,
+/// the target and the baseline throw, and ArgumentError for several baselines, values of another number of
+/// samples, a target whose class is not the attribution's, and a score of another kind that was attributed
+/// and is not given.
 template <class M>
 class Completeness {
  public:
@@ -47,11 +50,11 @@ class Completeness {
     detail::require_model<M>();
   }
 
-  /// The errors of a batch's attribution; the score is the one that `target` explains.
-  template <class T = TargetSelector<>>
+  /// The errors of a batch's attribution: see the class.
+  template <class T = ArgMax>
   CompletenessError operator()(const at::Tensor& input, const Attribution& attribution,
                                const T& target = T{}) const {
-    const auto& selector = as_target(target);
+    const auto selector = detail::judged_as_attributed(target, attribution);
     const detail::VariantScores scores(model_, input, attribution.target, selector);
     const at::Tensor& values = attribution.values;
     if (!values.defined() || values.dim() < 1 || values.size(0) != input.size(0)) {

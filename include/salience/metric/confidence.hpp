@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/metric/pixel_map.hpp>
@@ -37,8 +38,8 @@ struct ConfidenceChange {
 ///     ConfidenceChange change = confidence(x, grad_cam(x));  // change.drop.mean(): average drop
 ///
 /// The drop is in [0, 1], lower is better; more increases are better. A map of equal positive values shows
-/// all and drops nothing: look at how much a map shows (entropy) too. The score is the probability; class and
-/// errors are those of Deletion.
+/// all and drops nothing: look at how much a map shows (entropy) too. Score, class and errors are those of
+/// Deletion, and a score below 0, of which no share can be lost, is an ArgumentError.
 template <class M>
 class Confidence {
  public:
@@ -50,10 +51,10 @@ class Confidence {
   }
 
   /// The changes of a batch; the class is `attribution.target`, else what `target` chooses.
-  template <class T = TargetSelector<ArgMax, Probability>>
+  template <class T = ArgMax>
   ConfidenceChange operator()(const at::Tensor& input, const Attribution& attribution,
                               const T& target = T{}) const {
-    const auto& selector = as_target(target);
+    const auto selector = detail::judged_by<Probability>(target, attribution);
     const detail::VariantScores scores(model_, input, attribution.target, selector);
     const at::Tensor clean = input.detach();
     const at::Tensor baseline = detail::only_baseline(options_.baseline, input);
@@ -67,6 +68,13 @@ class Confidence {
     };
     const at::Tensor shown = scores(1, options_.chunk, point).select(1, 0);
     const at::Tensor& whole = scores.clean();
+    for (const at::Tensor& score : {whole, shown}) {
+      const double least = score.min().template item<double>();
+      if (least < 0.0) {
+        throw ArgumentError::out_of_range("the score of a confidence", least,
+                                          "at least 0, as a probability is; a logit is no confidence");
+      }
+    }
     return {.drop = whole.sub(shown).clamp_min_(0.0).div_(whole).masked_fill_(whole.eq(0.0), 0.0),
             .increase = shown.gt(whole)};
   }

@@ -58,7 +58,7 @@ class Replacement {
   }
 
   /// The curves of a batch: see the class.
-  template <class T = TargetSelector<ArgMax, Probability>>
+  template <class T = ArgMax>
   PerturbationCurve operator()(const at::Tensor& input, const Attribution& attribution,
                                const T& target = T{}) const {
     require_input(input);
@@ -77,7 +77,7 @@ class Replacement {
       const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
       out.copy_(from[row.sample].where(kept, to[row.sample]));
     };
-    const auto& selector = as_target(target);
+    const auto selector = judged_by<Probability>(target, attribution);
     const VariantScores scores(model_, input, attribution.target, selector);
     PerturbationCurve curve;
     curve.score = scores(options_.steps + 1, options_.chunk, point, options_.progress);
@@ -106,11 +106,14 @@ class Replacement {
 ///     Deletion deletion{model, {.steps = 100}};
 ///     PerturbationCurve curve = deletion(x, attribution);  // curve.area: (N)
 ///
-/// Lower is better: a map that names what the score rests on makes it fall at once. In [0, 1] for the default
-/// score, the probability, as in the paper. The class is `attribution.target`; where that is undefined (a
-/// score function, a map from elsewhere), what `target` chooses on the clean input. Pixels of equal relevance
-/// go in the order of rows. Throws ArgumentError for an option out of range or a map that does not cover the
-/// input, and what the model, the target and the progress callback throw.
+/// Lower is better: a map that names what the score rests on makes it fall at once. In [0, 1] for the
+/// probability, as in the paper, which is the score of the attribution alone and of a bare class,
+/// `ClassIndex{5}`; a whole TargetSelector or a score function has its own. The class is
+/// `attribution.target`; where that is undefined (a score function, a map from elsewhere), what `target`
+/// chooses on the clean input. The output is read as the attribution's target read it
+/// (`Attribution::output_type`). Pixels of equal relevance go in the order of rows. Throws ArgumentError for
+/// an option out of range, a map that does not cover the input or a target whose class is not the
+/// attribution's, and what the model, the target and the progress callback throw.
 ///
 /// A sample whose curve was stopped by `progress` has NaN for its area and for the scores that are missing: a
 /// part of an area is none.

@@ -42,12 +42,13 @@ struct InfidelityOptions {
 ///
 /// At least 0, in the square of the score's unit; lower is better, and 0 for a linear score and its gradient.
 /// \f$ \Phi \f$ must say what one unit of the input changes, as a gradient does; divide attributions that are
-/// multiplied with the input (Input x Gradient, Integrated Gradients) by their x - b first. The score is the
-/// logit; the class as in Deletion. The values must broadcast to the input. With `normalize`,
+/// multiplied with the input (Input x Gradient, Integrated Gradients) by their x - b first. Score and
+/// class are those of Completeness. The values must broadcast to the input. With `normalize`,
 /// \f$ \Phi \f$ is multiplied by \f$ E[I^T \Phi \, \Delta s] / E[(I^T \Phi)^2] \f$, as in the paper's code
-/// and Captum. All samples of a batch get the same noise. Throws ArgumentError for an option out of range or
-/// values or perturbations that do not fit, and what the model, the target and the progress callback throw. A
-/// sample that `progress` stopped before its last perturbation has NaN.
+/// and Captum. All samples of a batch get the same noise. Throws ArgumentError for an option out of range,
+/// values or perturbations that do not fit, and a target that does not, as Completeness, and what the model,
+/// the target and the progress callback throw. A sample that `progress` stopped before its last perturbation
+/// has NaN.
 template <class M>
 class Infidelity {
  public:
@@ -63,10 +64,10 @@ class Infidelity {
   }
 
   /// (N) float64, on the CPU: see the class.
-  template <class T = TargetSelector<>>
+  template <class T = ArgMax>
   at::Tensor operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
-    const auto& selector = as_target(target);
+    const auto selector = detail::judged_as_attributed(target, attribution);
     const detail::VariantScores scores(model_, input, attribution.target, selector);
     const at::Tensor clean = input.detach();
     const at::Tensor values = fitted(attribution.values, clean);
