@@ -84,9 +84,10 @@ void write_sheet(const fs::path& path, const std::vector<std::vector<sal::Contac
                                        .cell_width = std::max(legible, seen.width())}));
 }
 
-nlohmann::json predictions(const at::Tensor& logits, const sal::Labels& labels, std::int64_t top) {
+nlohmann::json predictions(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
   auto list = nlohmann::json::array();
-  for (const sal::Prediction& p : sal::top_k(logits, labels, top)) {
+  if (attribution.logits.dim() == 1) return list;  // a bare score
+  for (const sal::Prediction& p : sal::top_k(attribution.logits, labels, top, attribution.output_type)) {
     std::cout << p.label << ' ' << p.probability << '\n';
     list.push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
   }
@@ -96,7 +97,7 @@ nlohmann::json predictions(const at::Tensor& logits, const sal::Labels& labels, 
 /// Prints predictions and target, and gives what prediction.json holds.
 nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
   nlohmann::json summary;
-  summary["top"] = predictions(attribution.logits, labels, top);
+  summary["top"] = predictions(attribution, labels, top);
   const auto target = attribution.target.item<std::int64_t>();
   summary["target"] = target;
   summary["target_label"] = label_of(target, labels);
@@ -125,8 +126,7 @@ void run(const Options& options) {
   const ProgressLine progress;
   progress.at(0, 1, "loading");
 
-  const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
-  const std::optional<std::int64_t> index = class_index(options.target, labels);
+  const sal::Labels names = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   const auto channels = static_cast<int>(options.mean.size());
   const sal::Image image = options.list_layers ? sal::Image(options.height, options.width, channels)
                                                : sal::load_image(options.image);
@@ -135,6 +135,8 @@ void run(const Options& options) {
   const Preprocess preprocess = preprocessor(options);
   const at::Tensor input = preprocess(image).to(where, dtype(options));
   if (options.list_layers) return list_layers(model, input);
+  const sal::Labels labels = class_labels(names, model, input);
+  const std::optional<std::int64_t> index = class_index(options.target, labels);
   const sal::Image seen = preprocess.picture(input);
 
   // What cannot be written is better known before the work than after it.

@@ -21,7 +21,8 @@ int parse(int argc, char** argv, Options& options) {
   app.add_option("--output", options.output, "folder for the results, made if missing");
   app.add_option("--report", options.report,
                  "one HTML page with everything, to open or send; needs no --output");
-  app.add_option("--labels", options.labels, "text file, one class name a line");
+  app.add_option("--labels", options.labels,
+                 "text file, one class name a line; a single one is that of class 1 of a single logit");
   app.add_option("--top", options.top, "how many predictions to show")->check(CLI::Range(1, 1'000'000));
   app.add_option("--method", options.methods, "attribution method; may be given several times")
       ->check(CLI::IsMember(method_names()));

@@ -293,7 +293,7 @@ void attribute(const Options& options, Team& team) {
   aggregates.merge(team);
   if (!first) return;
   coordinator->clear();
-  const nlohmann::json summary = results->complete(aggregates);
+  const nlohmann::json summary = results->complete(aggregates, explainer.labels());
   print(summary, coordinator->samples(), seconds, pipeline.busy(), team.size(), threads);
   std::cout << "start-up " << std::chrono::duration<double>(start - begin).count() << " s\n";
   if (summary["status"]["done"] == 0 && summary["status"]["non_finite"] == 0) {

@@ -38,6 +38,7 @@ sal::Attribution sample_of(const sal::Attribution& batch, std::int64_t i) {
           .target = row(batch.target),
           .score = row(batch.score),
           .logits = row(batch.logits),
+          .output_type = batch.output_type,
           .empty = row(batch.empty),
           .samples = row(batch.samples),
           .standard_error = row(batch.standard_error),
@@ -57,6 +58,7 @@ Explainer::Explainer(const Options& options)
       preprocess_(preprocessor(options)),
       device_(device(options)),
       model_(sal::ScriptModel::load(options.model, model_options(options))) {
+  labels_ = class_labels(labels_, model_, black(options_, preprocess_));
   const sal::Baseline start = baseline(options, preprocess_);
   methods_ = methods(model_, options, start, {});
   metrics_ = metrics(model_, options, options.sign, start);
@@ -90,9 +92,7 @@ std::vector<Outcome> Explainer::explain(std::vector<Loaded> samples) {
     if (samples.size() == 1) {
       if (!succeeded_) {
         Loaded black = samples.front();
-        black.input =
-            preprocess_(sal::Image(options_.height, options_.width, static_cast<int>(options_.mean.size())))
-                .to(dtype(options_));
+        black.input = ::black(options_, preprocess_).cpu();
         black.target.reset();
         compute({black});
         succeeded_ = true;
@@ -135,9 +135,9 @@ std::vector<Outcome> Explainer::compute(const std::vector<Loaded>& samples) cons
     const sal::Attribution batch = method(input, classes);
     const at::Tensor values = batch.values.cpu();
     const at::Tensor probability =
-        batch.logits.dim() == 2 && batch.logits.size(1) > 1
-            ? batch.logits.to(at::kDouble).softmax(1).gather(1, batch.target.unsqueeze(1))
-            : at::Tensor();
+        batch.logits.dim() == 2
+            ? sal::ClassOutput(batch.logits, batch.output_type).widened().probability(batch.target)
+            : at::Tensor();  // a bare score has none
     for (std::size_t i = 0; i < samples.size(); ++i) {
       const auto row = static_cast<std::int64_t>(i);
       const sal::Attribution attribution = sample_of(batch, row);

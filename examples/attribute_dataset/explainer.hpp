@@ -54,6 +54,9 @@ class Explainer {
   /// succeeded yet and a black picture fails too.
   std::vector<Outcome> explain(std::vector<Loaded> samples);
 
+  /// The names of the classes, as far as there are.
+  const salience::Labels& labels() const { return labels_; }
+
   /// The picture that the network sees.
   salience::Image picture(const at::Tensor& input) const { return preprocess_.picture(input); }
 

@@ -36,7 +36,8 @@ int parse(int argc, char** argv, Options& options) {
       ->excludes(images);
   app.add_option("--masks", options.masks,
                  "folder of masks, each with its picture's file name (or that with .png)");
-  app.add_option("--labels", options.labels, "text file, one class name a line");
+  app.add_option("--labels", options.labels,
+                 "text file, one class name a line; a single one is that of class 1 of a single logit");
   app.add_option("--method", options.methods, "attribution method, as of the program attribute; several: a,b")
       ->delimiter(',')
       ->check(CLI::IsMember(method_names()));

@@ -9,6 +9,7 @@
 #include <latch>
 #include <utility>
 
+#include "../common/program.hpp"
 #include "../common/run_folder.hpp"
 
 namespace {
@@ -133,6 +134,9 @@ void Pipeline::read() {
 }
 
 void Pipeline::compute(int threads) {
+  // LibTorch's warnings are a thread's own. What a model deserves to be warned of all ranks meet: rank 0 says
+  // it.
+  const OnWarning warnings = rank_ == 0 ? say_warnings_once() : OnWarning([](const std::string&) {});
   at::set_num_threads(threads);
   at::manual_seed(options_.seed);
   Block block;

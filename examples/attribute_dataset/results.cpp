@@ -152,7 +152,7 @@ void Results::mend_log() {
   mended.commit();
 }
 
-nlohmann::json Results::complete(const Aggregates& aggregates) const {
+nlohmann::json Results::complete(const Aggregates& aggregates, const sal::Labels& labels) const {
   GrowingFile index(folder_ / "index.csv"), sums(folder_ / "SHA256SUMS");
   index.out() << "sample,path,shard,position,target,score,status\n";
   for (std::int64_t shard = 0; shard < shards_of(manifest_.size(), options_.shard); ++shard) {
@@ -167,7 +167,6 @@ nlohmann::json Results::complete(const Aggregates& aggregates) const {
     sums.out() << sha256_of_file(path) << "  shards/" << path.filename().string() << '\n';
   }
   index.commit();
-  const sal::Labels labels = options_.labels.empty() ? sal::Labels{} : sal::load_labels(options_.labels);
   const nlohmann::json summary = aggregates.summary(labels);
   const NamedTensors maps = aggregates.mean_maps();
   sal::write_file_atomically(folder_ / "aggregates.json", text_of(summary));

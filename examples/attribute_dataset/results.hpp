@@ -33,7 +33,7 @@ class Results {
   void log(const std::string& lines);
 
   /// index.csv, aggregates.json, mean_maps.pt, index.html and SHA256SUMS. Gives what aggregates.json holds.
-  nlohmann::json complete(const Aggregates& aggregates) const;
+  nlohmann::json complete(const Aggregates& aggregates, const salience::Labels& labels) const;
 
  private:
   void mend_log();

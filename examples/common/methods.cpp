@@ -9,6 +9,9 @@
 #include <salience/model/script_model.hpp>
 
 #include <algorithm>
+#include <utility>
+
+#include "network.hpp"
 
 namespace sal = salience;
 
@@ -31,9 +34,9 @@ struct GivenOrPredicted {
 };
 
 template <class A>
-Method with_target(A attributor) {
-  return [attributor](const at::Tensor& input, const Classes& classes) {
-    return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}});
+Method with_target(A attributor, sal::OutputType type) {
+  return [attributor, type](const at::Tensor& input, const Classes& classes) {
+    return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
   };
 }
 
@@ -41,6 +44,9 @@ Method with_target(A attributor) {
 
 std::map<std::string, Method> methods(const sal::ScriptModel& model, const Settings& settings,
                                       const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
+  const auto with_target = [type = output_type(settings)](auto attributor) {
+    return ::with_target(std::move(attributor), type);
+  };
   const sal::GradientAttributor vanilla(model);
   const auto smooth = [&](sal::SmoothGradType type) {
     return with_target(sal::SmoothGrad(vanilla, {.samples = settings.samples,

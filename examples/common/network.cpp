@@ -24,6 +24,12 @@ at::Device device(const Settings& settings) {
   return available ? at::Device(at::kCUDA) : at::Device(at::kCPU);
 }
 
+sal::OutputType output_type(const Settings& settings) {
+  if (settings.output_type == "logits") return sal::OutputType::logits;
+  return settings.output_type == "probabilities" ? sal::OutputType::probabilities
+                                                 : sal::OutputType::automatic;
+}
+
 sal::ScriptModelOptions model_options(const Settings& settings) {
   return {.device = device(settings),
           .dtype = dtype(settings),
@@ -34,6 +40,18 @@ Preprocess preprocessor(const Settings& settings) {
   return Preprocess(sal::Resize{settings.height, settings.width},
                     sal::ToTensor{static_cast<int>(settings.mean.size())},
                     sal::Normalize{settings.mean, settings.std});
+}
+
+at::Tensor black(const Settings& settings, const Preprocess& preprocess) {
+  const sal::Image picture(settings.height, settings.width, static_cast<int>(settings.mean.size()));
+  return preprocess(picture).to(device(settings), dtype(settings));
+}
+
+sal::Labels class_labels(sal::Labels labels, const sal::ScriptModel& model, const at::Tensor& input) {
+  if (labels.size() != 1) return labels;
+  const c10::NoGradGuard no_grad;
+  const at::Tensor output = model(input);
+  return output.dim() == 2 && output.size(1) == 1 ? sal::binary_labels(labels) : labels;
 }
 
 sal::Baseline baseline(const Settings& settings, const Preprocess& preprocess) {

@@ -18,11 +18,21 @@ at::ScalarType dtype(const Settings& settings);
 /// Throws ModelError if there is no such device.
 at::Device device(const Settings& settings);
 
+salience::OutputType output_type(const Settings& settings);
+
 salience::ScriptModelOptions model_options(const Settings& settings);
 
 using Preprocess = salience::Preprocessor<salience::Resize, salience::ToTensor, salience::Normalize>;
 
 Preprocess preprocessor(const Settings& settings);
+
+/// A black picture as the model's input, on its device.
+at::Tensor black(const Settings& settings, const Preprocess& preprocess);
+
+/// The classes' names: of a single logit, which is asked for where there is one label only, both of them. The
+/// input is any that the model takes.
+salience::Labels class_labels(salience::Labels labels, const salience::ScriptModel& model,
+                              const at::Tensor& input);
 
 /// Black is black as a picture; zero is what the network takes as zero, the mean colour.
 salience::Baseline baseline(const Settings& settings, const Preprocess& preprocess);

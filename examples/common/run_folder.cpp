@@ -38,6 +38,7 @@ nlohmann::json settings_json(const Settings& settings) {
           {"mean", settings.mean},
           {"std", settings.std},
           {"dtype", settings.dtype},
+          {"output-type", settings.output_type},
           {"prepare", settings.prepare},
           {"device", device(settings).str()},
           {"seed", settings.seed},

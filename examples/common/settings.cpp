@@ -42,6 +42,12 @@ void add_settings(CLI::App& app, Settings& settings) {
   app.add_option("--std", settings.std, "standard deviation of each channel")->delimiter(',');
   app.add_option("--dtype", settings.dtype, "type to compute in")
       ->check(CLI::IsMember({"float32", "float64", "bfloat16"}));
+  app.add_option(
+         "--output-type", settings.output_type,
+         "what the model gives: logits (a single one is that of a yes-or-no classifier), or "
+         "probabilities, where it ends in a softmax or sigmoid; auto: probabilities where several add "
+         "up to 1, else logits")
+      ->check(CLI::IsMember({"auto", "logits", "probabilities"}));
   app.add_option("--prepare", settings.prepare, "fast: fold BatchNorm, channels-last; same up to rounding")
       ->check(CLI::IsMember({"none", "fast"}));
   app.add_option("--device", settings.device, "where to compute")

@@ -43,6 +43,7 @@ struct Settings {
   std::vector<float> mean{0.485F, 0.456F, 0.406F};
   std::vector<float> std{0.229F, 0.224F, 0.225F};
   std::string dtype = "float32";
+  std::string output_type = "auto";
   std::string prepare = "none";
   std::string device = "auto";
   int threads = 0;

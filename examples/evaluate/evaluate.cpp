@@ -61,6 +61,11 @@ class Evaluation {
     randomized_ = methods(model, options, baseline_, {});
   }
 
+  /// See ::class_labels.
+  sal::Labels class_labels(const sal::Labels& labels) const {
+    return ::class_labels(labels, model_, black(options_, preprocess_));
+  }
+
   /// Adds to the record what it lacks. `show` is told each method that begins. Throws FileError for a picture
   /// or mask that cannot be read, before all else.
   void complete(Record& record, const std::string& image, bool as_example, const auto& show) {
@@ -116,7 +121,7 @@ class Evaluation {
  private:
   std::int64_t predicted(const at::Tensor& input) const {
     const c10::NoGradGuard no_grad;
-    return model_(input).argmax(1).item<std::int64_t>();
+    return sal::ClassOutput(model_(input), output_type(options_)).prediction().item<std::int64_t>();
   }
 
   /// The first call of anything takes longer; its time would count as the method's.
@@ -177,8 +182,9 @@ void run(const Options& options) {
   if (!options.masks.empty() && !fs::is_directory(options.masks)) {
     throw sal::FileError::at(options.masks, "is no folder");
   }
-  const sal::Labels labels = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
+  const sal::Labels names = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   Evaluation evaluation(options);
+  const sal::Labels labels = evaluation.class_labels(names);
   const fs::path folder = options.output;
   const Records kept(folder, options);
 

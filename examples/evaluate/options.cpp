@@ -33,7 +33,8 @@ int parse(int argc, char** argv, Options& options) {
   app.add_option("--masks", options.masks,
                  "folder of masks, each with its picture's file name (or that with .png): 0 is outside, all "
                  "else inside");
-  app.add_option("--labels", options.labels, "text file, one class name a line");
+  app.add_option("--labels", options.labels,
+                 "text file, one class name a line; a single one is that of class 1 of a single logit");
   app.add_option("--methods", options.methods, "attribution methods, as of the program attribute")
       ->required()
       ->delimiter(',')

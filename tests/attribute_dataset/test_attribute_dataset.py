@@ -251,6 +251,35 @@ class AttributeDataset(unittest.TestCase):
             for metric in ("pointing", "deletion", "infidelity"):
                 self.assertAlmostEqual(record["methods"]["grad_cam"][metric], values[record["path"], metric], 4)
 
+    def test_outputs_that_are_not_logits_of_several_classes(self):
+        torch.manual_seed(6)
+        body = [torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(432, 6), torch.nn.Tanh()]
+        manifest = self.manifest("outputs.txt", f"images/{self.names[0]}\tcat\nimages/{self.names[1]}\tnot cat\n" +
+                                 "".join(f"images/{name}\n" for name in self.names[2:9]))  # fmt: skip
+        label = self.manifest("cat.txt", "cat\n")
+        for last, warns in ((torch.nn.Linear(6, 1), None), (torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Softmax(1)),
+                                                            "probabilities already")):  # fmt: skip
+            model, out = self.folder / "outputs.pt", self.folder / f"outputs {warns}"
+            torch.jit.trace(torch.nn.Sequential(*body, last).eval(), torch.zeros(1, 3, SIZE, SIZE)).save(str(model))
+            done = dataset(*self.arguments(out, model=model, method="vanilla", metrics="deletion", batch=2, dtype="float64",
+                                           manifest=manifest, **{"output-type": "logits"} if not warns else {},
+                                           labels=label if not warns else self.manifest("four.txt", "cat\nnot cat\nc\nd\n")))  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stderr)
+            said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+            self.assertEqual(len(said), 1 if warns else 0, done.stderr)  # once, of five batches
+            records = sorted(logged(out), key=lambda record: record["sample"])
+            names = ["cat", "not cat"] if warns else ["not cat", "cat"]
+            self.assertEqual([record["target"] for record in records[:2]], [names.index("cat"), names.index("not cat")])
+            for record in records:
+                score, curve = record["score"], record["methods"]["vanilla"]["deletion"]
+                self.assertAlmostEqual(record["probability"], score if warns else 1 / (1 + numpy.exp(-score)), 12)
+                self.assertTrue(0 < curve < 1)
+                if record["sample"] > 1:  # the predicted class
+                    self.assertGreater(record["probability"], 0.25 if warns else 0.5)
+            for of in json.loads((out / "aggregates.json").read_text())["classes"]:
+                self.assertEqual(of["label"], (names + ["c", "d"])[of["class"]])
+        self.assertIn(warns, said[0])
+
     # ---- manifests --------------------------------------------------------------------------------------------
 
     def test_a_csv_with_targets_and_masks(self):

@@ -229,6 +229,81 @@ class Evaluate(unittest.TestCase):
         self.assertIn("another --model", self.fails(1, *self.arguments(self.out, "--model", other)[2:]))
         self.assertEqual({path: path.read_bytes() for path in self.out.rglob("*") if path.is_file()}, files)
 
+    # ---- outputs that are not K logits -----------------------------------------------------------------------
+
+    def network(self, name, *last):
+        torch.manual_seed(5)
+        net = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten(), torch.nn.Linear(432, 6), torch.nn.Tanh(), *last)
+        path = self.folder / f"{name}.pt"
+        torch.jit.trace(net.eval(), torch.zeros(1, 3, SIZE, SIZE)).save(str(path))
+        return path, net
+
+    def measure(self, model, out, *more, metrics):
+        """metrics.csv and what was said, of two pictures."""
+        images = self.folder / "pair"
+        images.mkdir(exist_ok=True)
+        for name in self.names[:2]:
+            shutil.copy(self.images / name, images / name)
+        done = evaluate("--model", model, "--images", images, "--size", f"{SIZE}x{SIZE}", "--methods",
+                        "vanilla,integrated_gradients", "--metrics", *metrics, "--dtype", "float64", "--output", out, *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return rows(out), done.stderr.splitlines()
+
+    def test_a_single_logit_is_judged_by_its_sigmoid(self):
+        linear = torch.nn.Linear(6, 1)
+        model, net = self.network("single", linear)
+        metrics = ["deletion", "insertion", "road", "confidence_drop", "completeness", "infidelity", "randomization"]
+        ours, _ = self.measure(model, self.folder / "single", metrics=metrics)
+        two = torch.nn.Linear(6, 2)  # with the same difference of logits, and so the same probabilities
+        with torch.no_grad():
+            two.weight.copy_(torch.cat([torch.zeros_like(linear.weight), linear.weight]))
+            two.bias.copy_(torch.cat([torch.zeros_like(linear.bias), linear.bias]))
+        pair = self.folder / "pair.pt"
+        torch.jit.trace(torch.nn.Sequential(*net[:-1], two).eval(), torch.zeros(1, 3, SIZE, SIZE)).save(str(pair))
+        mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (MEAN, STD))
+        for image in self.names[:2]:
+            record = json.loads((self.folder / "single/images" / f"{image}.json").read_text())
+            pixels = torch.from_numpy(numpy.asarray(Image.open(self.images / image).convert("RGB")).copy())
+            x = ((pixels.permute(2, 0, 1).double() / 255).float().double() - mean) / std
+            logit = float(net.double()(x[None])[0, 0])
+            self.assertEqual(record["class"], int(logit > 0))
+            curve = record["methods"]["vanilla"]["curves"]["deletion"]["score"]
+            probability = 1 / (1 + math.exp(-abs(logit)))
+            self.assertAlmostEqual(curve[0], probability, 5)
+            empty = float(net(torch.zeros_like(x)[None])[0, 0])
+            self.assertAlmostEqual(curve[-1], 1 / (1 + math.exp(-empty if logit > 0 else empty)), 5)
+            self.assertNotAlmostEqual(curve[0], curve[-1], 3)
+        # The map of class 1 is the same as the two classes'; of class 0 the two-class net's logit is constant.
+        theirs, _ = self.measure(pair, self.folder / "pair out", metrics=["deletion", "road", "confidence_drop"])
+        for (image, method, metric), value in theirs.items():
+            record = json.loads((self.folder / "single/images" / f"{image}.json").read_text())
+            if record["class"] == 1:
+                self.assertAlmostEqual(ours[image, method, metric], value, 9, (image, method, metric))
+        for image in self.names[:2]:
+            self.assertLess(ours[image, "integrated_gradients", "completeness"], 0.01)
+
+    def test_a_model_that_ends_in_a_softmax_is_judged_by_its_probabilities(self):
+        model, net = self.network("softmax", torch.nn.Linear(6, 4), torch.nn.Softmax(1))
+        metrics = ["deletion", "confidence_drop", "completeness"]
+        noticed, said = self.measure(model, self.folder / "noticed", metrics=metrics)
+        self.assertEqual(len(said), 1, said)
+        self.assertIn("probabilities already", said[0])
+        stated, said = self.measure(model, self.folder / "stated", "--output-type", "probabilities", metrics=metrics)
+        self.assertEqual(said, [])
+        self.assertEqual(noticed, stated)
+        mean, std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (MEAN, STD))
+        for image in self.names[:2]:
+            pixels = torch.from_numpy(numpy.asarray(Image.open(self.images / image).convert("RGB")).copy())
+            x = ((pixels.permute(2, 0, 1).double() / 255).float().double() - mean) / std
+            record = json.loads((self.folder / "noticed/images" / f"{image}.json").read_text())
+            curve = record["methods"]["vanilla"]["curves"]["deletion"]["score"]
+            self.assertAlmostEqual(curve[0], float(net.double()(x[None]).max()), 5)
+            self.assertLess(noticed[image, "integrated_gradients", "completeness"], 0.01)
+        refused = evaluate("--model", model, "--images", self.folder / "pair", "--size", f"{SIZE}x{SIZE}", "--methods",
+                           "vanilla", "--metrics", "deletion", "--dtype", "float64", "--output", self.folder / "stated")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('--output-type ("probabilities", now "auto")', refused.stderr)
+
     # ---- what is wrong ---------------------------------------------------------------------------------------
 
     def test_bad_pictures_are_skipped_and_counted(self):

@@ -232,12 +232,94 @@ class Attribute(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(tuple(self.raw().shape), (1, 1, 5, 6))
 
+    # ---- outputs that are not K logits ----------------------------------------------------------------------
+
+    def outputs(self, last):
+        """A small net of pictures 12x10 that ends in `last`: its file and its input."""
+        torch.manual_seed(4)
+        net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Tanh(), torch.nn.Flatten(), *last).eval()
+        steps = [transforms.Resize((12, 10)), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+        x = transforms.Compose(steps)(Image.open(scenes()[0]).convert("RGB"))[None]
+        path = self.folder / "net.pt"
+        torch.jit.trace(net, x).save(str(path))
+        return path, net.double(), x.double().requires_grad_()
+
+    def run_net(self, path, *more, warns=None):
+        """What prediction.json holds, and the map, in float64; stderr holds one line with `warns`, or none."""
+        done = attribute("--model", path, "--image", scenes()[0], "--size", "12x10", "--dtype", "float64", "--output",
+                         self.folder / "out", "--report", self.folder / "page.html", *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 1 if warns else 0, lines)
+        if warns:
+            self.assertIn(warns, lines[0])
+        return json.loads((self.folder / "out/prediction.json").read_text()), torch.load(self.folder / "out/vanilla.pt")
+
+    def labels(self, *names):
+        path = self.folder / f"{len(names)} names.txt"
+        path.write_text("\n".join(names))
+        return ("--labels", path)
+
+    def test_a_single_logit_is_a_classifier_of_two_classes(self):
+        path, net, x = self.outputs([torch.nn.Linear(320, 1)])
+        logit = net(x)[0, 0]
+        (slope,) = torch.autograd.grad(logit, x)
+        yes = float(logit.sigmoid())
+        predicted = int(logit > 0)
+        for more, names in (((), ("0", "1")), (self.labels("cat"), ("not cat", "cat")),
+                            (self.labels("dog", "cat"), ("dog", "cat"))):
+            for target, index in (("argmax", predicted), ("1", 1), ("0", 0), *((name, i) for i, name in enumerate(names))):
+                with self.subTest(names=names, target=target):
+                    told, ours = self.run_net(path, *more, "--target", target, "--output-type", "logits")
+                    self.assertEqual((told["target"], told["target_label"]), (index, names[index]))
+                    sign = 1 if index else -1
+                    self.assertAlmostEqual(told["score"], sign * float(logit), delta=1e-12)
+                    self.assertLess(relative(ours, sign * slope), 1e-12)
+                    top = {entry["index"]: (entry["label"], entry["probability"]) for entry in told["top"]}
+                    self.assertEqual(told["top"][0]["index"], predicted)
+                    for i, probability in ((0, 1 - yes), (1, yes)):
+                        self.assertEqual(top[i][0], names[i])
+                        self.assertAlmostEqual(top[i][1], probability, delta=1e-12)
+
+    def test_a_single_probability_is_stated(self):
+        path, net, x = self.outputs([torch.nn.Linear(320, 1), torch.nn.Sigmoid()])
+        probability = net(x)[0, 0]
+        (slope,) = torch.autograd.grad(probability, x)
+        told, ours = self.run_net(path, "--output-type", "probabilities", "--target", 0)
+        self.assertAlmostEqual(told["score"], 1 - float(probability), delta=1e-12)
+        self.assertLess(relative(ours, -slope), 1e-12)
+        self.assertAlmostEqual({e["index"]: e["probability"] for e in told["top"]}[1], float(probability), delta=1e-12)
+        self.run_net(path, "--method", "vanilla", "--method", "input_x_gradient", warns="--output-type probabilities")
+
+    def test_a_model_that_ends_in_a_softmax_gets_no_second_one(self):
+        path, net, x = self.outputs([torch.nn.Linear(320, 5), torch.nn.Softmax(1)])
+        probabilities = net(x)
+        best = probabilities[0].sort(descending=True)
+        (slope,) = torch.autograd.grad(best.values[0], x)
+        methods = ("--method", "vanilla", "--method", "smooth_grad", "--method", "grad_cam", "--layer", "1")
+        for more, warns in ((("--output-type", "probabilities"), None), ((), "--output-type probabilities")):
+            told, ours = self.run_net(path, *methods, *more, warns=warns)  # once, of three methods
+            self.assertEqual([entry["index"] for entry in told["top"]], best.indices.tolist())
+            for entry, probability in zip(told["top"], best.values):
+                self.assertAlmostEqual(entry["probability"], float(probability), delta=1e-12)
+            self.assertAlmostEqual(told["score"], float(best.values[0]), delta=1e-12)
+            self.assertLess(relative(ours, slope), 1e-12)
+        told, _ = self.run_net(path, "--output-type", "logits")
+        self.assertAlmostEqual(told["top"][0]["probability"], float(probabilities.softmax(1).max()), delta=1e-12)
+
+    def test_a_bare_score_has_no_probability(self):
+        path, net, x = self.outputs([torch.nn.Linear(320, 1), torch.nn.Flatten(0)])
+        (slope,) = torch.autograd.grad(net(x)[0], x)
+        told, ours = self.run_net(path, *self.labels("brightness"))
+        self.assertEqual((told["top"], told["target"], told["target_label"]), ([], 0, "brightness"))
+        self.assertLess(relative(ours, slope), 1e-12)
+
     def test_wrong_usage_is_exit_2_and_says_what(self):
         needed = ["--model", "m.pt", "--image", "i.png", "--output", self.folder]
         for arguments, word in [([], "--model"), (needed[:4], "--output"), ([*needed, "--size", "224"], "HEIGHTxWIDTH"),
                                 ([*needed, "--size", "0x5"], "HEIGHTxWIDTH"), ([*needed, "--method", "vanila"], "vanila"),
                                 ([*needed, "--mean", "1,2"], "--mean"), ([*needed, "--std", "0,1,1"], "--std"),
-                                ([*needed, "--top", "0"], "--top"), ([*needed, "--dtype", "int8"], "--dtype"),
+                                ([*needed, "--top", "0"], "--top"), ([*needed, "--dtype", "int8"], "--dtype"), ([*needed, "--output-type", "odds"], "--output-type"),
                                 ([*needed, "--device", "tpu"], "--device"), ([*needed, "--what"], "--what"), (["--modle", "x"], "--modle"),
                                 ([*needed, "--samples", "0"], "--samples"), ([*needed, "--noise", "-1"], "--noise")]:
             done = attribute(*arguments)
