@@ -9,6 +9,7 @@
 #include <torch/script.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/file.hpp>
 
@@ -41,7 +42,7 @@ inline void require_torchscript(const std::filesystem::path& path) {
 inline torch::jit::Module load_module(const std::filesystem::path& path) {
   require_torchscript(path);
   try {
-    const c10::InferenceMode no_inference(false);  // an inference tensor can never take part in a gradient
+    const Recording recording;
     return torch::jit::load(path.string(), at::Device(at::kCPU));
   } catch (const std::exception& error) {
     std::throw_with_nested(file_error(path, concat("cannot be loaded as TorchScript: ", first_cause(error))));

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/backward_rule.hpp>
@@ -71,7 +71,7 @@ class Explanation {
   Attribution vanilla() const { return pass_.explained_by(plain().clone()); }
   /// What InputXGradient gives.
   Attribution input_x_gradient() const {
-    const c10::InferenceMode no_inference(false);
+    const detail::Recording recording;
     return pass_.explained_by(plain().mul(pass_.leaf.detach()));
   }
   /// What GuidedBackprop gives. Throws ModelError if the model has no rectifiers.
@@ -95,7 +95,7 @@ class Explanation {
   Attribution guided_grad_cam() const {
     detail::require_upsampling(options_);
     Attribution result = cam();
-    const c10::InferenceMode no_inference(false);
+    const detail::Recording recording;
     result.values = guided().mul(result.values);
     return result;
   }

@@ -9,11 +9,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/upsample_bilinear2d_ops.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/cam_weighting.hpp>
@@ -78,8 +77,7 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
 template <class Weighting>
 Attribution class_activation_map(const RecordedPass& pass, const std::vector<at::Tensor>& gradients,
                                  const Weighting& weighting, const CamOptions& options) {
-  const c10::InferenceMode no_inference(false);
-  const c10::NoGradGuard no_grad;
+  const Observing observing;
   if (options.upsample && pass.leaf.dim() != 4) {
     throw ArgumentError::out_of_range("the input of an upsampled map", shape(pass.leaf),
                                       "of shape (N, C, H, W); upsample = false gives the layer's own grid");

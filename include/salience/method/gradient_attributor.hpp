@@ -7,8 +7,6 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 
 #include <salience/detail/adaptive_integral.hpp>
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/gradient_attributor.hpp>
@@ -63,7 +63,7 @@ class IntegratedGradients {
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
-    const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
+    const detail::Recording recording;
     const auto& wanted = as_target(target);
     Attribution result = predict(input, wanted);
     const auto selector = detail::read_as(wanted, result.output_type);

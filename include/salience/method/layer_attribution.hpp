@@ -10,8 +10,8 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 
+#include <salience/detail/thread_modes.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/layered_model.hpp>
@@ -78,7 +78,7 @@ class LayerMethod {
     } else {
       pass = observe(model_, input, target, layers_);
     }
-    const c10::InferenceMode no_inference(false);
+    const Recording recording;
     return pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
   }
 

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 
+#include <salience/detail/batch_norm_repair.hpp>
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/model/concepts.hpp>
@@ -87,12 +87,13 @@ inline void require_gradient(const at::Tensor& output, const at::Tensor& score) 
 /// A forward pass that was recorded: what it went through and the score to explain, in one autograd graph.
 /// It may be walked back several times, by one thread at a time.
 struct RecordedPass {
-  at::Tensor leaf;                 ///< the input, as a leaf of our own
-  at::Tensor output;               ///< the model's output, as are all below part of the graph
-  at::Tensor chosen;               ///< the target's choice, (N) int64 or undefined
-  at::Tensor score;                ///< one score per sample
-  std::vector<at::Tensor> layers;  ///< the outputs of the layers that were asked for, in that order
-  std::vector<std::string> names;  ///< of the layers
+  at::Tensor leaf;                    ///< the input, as a leaf of our own
+  at::Tensor output;                  ///< the model's output, as are all below part of the graph
+  at::Tensor chosen;                  ///< the target's choice, (N) int64 or undefined
+  at::Tensor score;                   ///< one score per sample
+  std::vector<at::Tensor> layers;     ///< the outputs of the layers that were asked for, in that order
+  std::vector<std::string> names;     ///< of the layers
+  std::vector<ChannelAxis> channels;  ///< of the layers
   OutputType output_type = OutputType::automatic;  ///< as the target reads it
 
   /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, which are `leaf` and `layers`, in
@@ -100,13 +101,14 @@ struct RecordedPass {
   /// @param keep   keeps the graph for another call; without it, its memory is freed
   /// @throws ModelError if the score does not depend on one of them or if LibTorch's backward pass fails
   std::vector<at::Tensor> gradients(at::TensorList wrt, bool keep = false) const {
-    const c10::InferenceMode recording(false);  // the caller may be under no_grad or in inference mode
+    const Recording recording;
     // A tensor keeps its gradient from a pass over a kept graph that went through it, and adds to it.
     for (const at::Tensor& tensor : wrt) {
       if (!tensor.requires_grad()) throw unrelated(tensor);
       tensor.mutable_grad().reset();
     }
     try {
+      const BatchNormRepair repaired;
       // Unlike torch::autograd::grad it needs no big header. It leaves the result in `.grad`, also in that
       // of a tensor which is no leaf.
       score.sum().backward({}, keep, /*create_graph=*/false, wrt);
@@ -151,7 +153,7 @@ struct RecordedPass {
 template <class Forward, class T>
 RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T& target) {
   require_input(input);
-  const c10::InferenceMode recording(false);  // outside of it gradients are on, whatever the caller had set
+  const Recording recording;
   RecordedPass pass;
   pass.leaf = private_leaf(input);
   // The clone lets a model write into its input, which is forbidden on a leaf.
@@ -166,8 +168,7 @@ RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T&
 template <class Forward, class T>
 RecordedPass observe_by(const Forward& forward, const at::Tensor& input, const T& target) {
   require_input(input);
-  const c10::InferenceMode no_inference(false);
-  const c10::NoGradGuard no_grad;
+  const Observing observing;
   RecordedPass pass;
   pass.leaf = input.detach();
   forward(pass.leaf.clone(), pass);

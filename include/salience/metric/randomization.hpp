@@ -5,9 +5,9 @@
 #include <utility>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/metric/pixel_map.hpp>
@@ -58,11 +58,11 @@ class RandomizationCheck {
   RandomizationSimilarity operator()(const at::Tensor& input, std::int64_t levels,
                                      const T& target = T{}) const {
     if (levels < 1) throw ArgumentError::out_of_range("levels", levels, "at least 1");
-    const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
+    const detail::Recording recording;
     const auto& wanted = as_target(target);
     const Attribution trained = attributor_(input, wanted);
     const auto selector = detail::read_as(wanted, trained.output_type);
-    const at::Tensor map = pixel_map(trained.values, map_);
+    const at::Tensor map = detail::pixels_of(trained.values, map_);
     const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
     RandomizationSimilarity result;
     const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include <c10/core/GradMode.h>
 #include <torch/script.h>
 
 #include <salience/detail/noise.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 
 namespace salience {
@@ -53,7 +53,7 @@ class RandomizedModule {
     if (level < 0 || std::cmp_greater_equal(level, layers_.size())) {
       throw ArgumentError::out_of_range("level", level, detail::concat("from 0 to ", layers_.size() - 1));
     }
-    const c10::NoGradGuard no_grad;
+    const detail::Observing observing;
     torch::jit::Module copy = module_.deepcopy();
     for (const auto& layer : copy.named_modules()) {
       const auto place = std::find(layers_.begin(), layers_.end(), layer.name) - layers_.begin();

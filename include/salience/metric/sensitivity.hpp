@@ -7,10 +7,10 @@
 #include <utility>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 
 #include <salience/detail/noise.hpp>
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
@@ -67,7 +67,7 @@ class MaxSensitivity {
   template <class T = TargetSelector<>>
   Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
     detail::require_input(input);
-    const c10::InferenceMode no_inference(false);  // its tensors could take no part in a gradient
+    const detail::Recording recording;
     const auto& wanted = as_target(target);
     const at::Tensor clean = input.detach();
     const Attribution original = attributor_(input, wanted);

@@ -16,23 +16,10 @@
 #include <ATen/record_function.h>
 
 #include <salience/detail/channel_kinds.hpp>
+#include <salience/detail/recorded_inputs.hpp>
 #include <salience/model/layered_model.hpp>
 
 namespace salience::detail {
-
-/// The arguments of the operator that a callback is told of. LibTorch's own `inputs()` throws where LibTorch
-/// was built with NDEBUG and the program was not, since then nothing sets the flag that it asserts. So the
-/// member itself is read, to which an explicit instantiation has access.
-struct RecordedInputs {
-  friend c10::ArrayRef<const c10::IValue> inputs_of(RecordedInputs, const at::RecordFunction& function);
-};
-template <auto member>
-struct InputsBy {
-  friend c10::ArrayRef<const c10::IValue> inputs_of(RecordedInputs, const at::RecordFunction& function) {
-    return function.*member;
-  }
-};
-template struct InputsBy<&at::RecordFunction::inputs_>;
 
 /// Follows the channels through all operators that this thread runs, as long as it lives: LibTorch tells a
 /// callback of each. Of tensors that an operator gives which is not known, it knows nothing.
