@@ -321,7 +321,7 @@ class LayerLayouts {
       places_[""].push_back(place);
     }
     for (const LayerNode& layer : layer_nodes(marked)) {
-      places_[layer.path].push_back(search.of(layer.node->output()));
+      places_[layer.path].push_back(search.of(layer.output));
     }
     warn_of_tokens(marked, search);
   }
@@ -395,8 +395,7 @@ class LayerLayouts {
       const bool same = std::any_of(all.begin(), all.end(), [&layer](const LayerNode& other) {
         return other.type == layer.type && other.path != layer.path;
       });
-      return !block || !same || contains(containers, layer.type) ||
-             !is_tokens(search.of(layer.node->output()));
+      return !block || !same || contains(containers, layer.type) || !is_tokens(search.of(layer.output));
     });
     const std::vector<LayerNode> blocks = layers;
     std::erase_if(layers, [&blocks](const LayerNode& layer) {

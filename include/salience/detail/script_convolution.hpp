@@ -12,14 +12,10 @@
 
 #include <torch/script.h>
 
+#include <salience/detail/script_aliases.hpp>
 #include <salience/detail/script_inline.hpp>
 
 namespace salience::detail {
-
-template <std::size_t N>
-bool is_one_of(const torch::jit::Node* node, const std::array<std::string_view, N>& kinds) {
-  return std::find(kinds.begin(), kinds.end(), node->kind().toQualString()) != kinds.end();
-}
 
 /// A trace has _convolution, a script has conv2d.
 inline bool is_convolution(const torch::jit::Node* node) {

@@ -4,42 +4,23 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <set>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include <torch/csrc/jit/ir/alias_analysis.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/frozen_conv_folding.h>
 #include <torch/script.h>
 
+#include <salience/detail/script_activations.hpp>
+#include <salience/detail/script_aliases.hpp>
 #include <salience/detail/script_convolution.hpp>
 #include <salience/detail/script_inline.hpp>
+#include <salience/detail/script_simplify.hpp>
+#include <salience/detail/script_state.hpp>
 
 namespace salience::detail {
-
-/// Turns what is read from the module into constants, where `wanted` says so.
-template <class Wanted>
-void make_constant(torch::jit::Graph& graph, const torch::jit::Module& module, const Wanted& wanted) {
-  for (torch::jit::Node* node : nodes_of(graph)) {
-    if (node->kind() != c10::prim::GetAttr) continue;
-    const auto value = attribute_of(node->output(), graph, module);
-    if (!value || value->isObject() || !wanted(*node, *value)) continue;
-    const torch::jit::WithInsertPoint before(node);
-    if (const auto constant = torch::jit::tryInsertConstant(graph, *value)) {
-      node->output()->replaceAllUsesWith(*constant);
-    }
-  }
-}
-
-inline void simplify(std::shared_ptr<torch::jit::Graph>& graph) {
-  torch::jit::EliminateDeadCode(graph);
-  torch::jit::ConstantPropagation(graph);
-  torch::jit::EliminateDeadCode(graph);
-}
 
 /// Whether a list of integers is known to hold nothing but ones.
 inline bool all_ones(torch::jit::Value* list) {
@@ -105,39 +86,25 @@ inline void widen(torch::jit::Graph& graph, torch::jit::Node* convolution) {
   convolution->output()->replaceAllUsesAfterNodeWith(narrow->node(), narrow);
 }
 
-/// Whether something is written through this node's result, or to what it was made from, once it is there.
-inline bool written_afterwards(torch::jit::Node* node, torch::jit::Graph& graph,
-                               const torch::jit::AliasDb& aliases) {
-  if (!aliases.hasWriters(node->output())) return false;
-  const auto nodes = nodes_of(graph);
-  return std::any_of(nodes.begin(), nodes.end(), [&](torch::jit::Node* writer) {
-    // In a loop, what stands before may come after.
-    const bool before = writer->owningBlock() == graph.block() && node->owningBlock() == graph.block() &&
-                        writer->isBefore(node);
-    return !before && aliases.writesToAlias(writer, {node->output()});
-  });
-}
-
 /// Whether what the graph gives depends on how this node's input lies in memory: on its strides, or on
 /// whether the result, to which something is written, is a view or a copy.
-inline bool depends_on_layout(torch::jit::Node* node, torch::jit::Graph& graph,
-                              const torch::jit::AliasDb& aliases) {
+inline bool depends_on_layout(const torch::jit::Node* node, const Aliases& aliases) {
   constexpr std::array<std::string_view, 5> strides{"aten::as_strided", "aten::as_strided_", "aten::stride",
                                                     "aten::is_contiguous", "aten::set_"};
   constexpr std::array<std::string_view, 7> perhaps_views{
       "aten::view",    "aten::view_as", "aten::reshape",   "aten::reshape_as",
       "aten::flatten", "aten::ravel",   "aten::contiguous"};
   return is_one_of(node, strides) ||
-         (is_one_of(node, perhaps_views) && written_afterwards(node, graph, aliases));
+         (is_one_of(node, perhaps_views) && aliases.written_after(node, node->output()));
 }
 
 /// Convolution weights channels-last, and views as reshapes, since a channels-last tensor cannot be viewed
 /// flat. False, and nothing done, if something depends on the layout.
-inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph) {
-  const torch::jit::AliasDb aliases(graph);
+inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& module) {
+  const Aliases aliases(*graph, module);
   std::vector<torch::jit::Node*> views, convolutions;
   for (torch::jit::Node* node : nodes_of(*graph)) {
-    if (depends_on_layout(node, *graph, aliases)) return false;
+    if (depends_on_layout(node, aliases)) return false;
     const std::string_view kind = node->kind().toQualString();
     const bool by_size = kind == "aten::view" && node->inputs().size() == 2 &&
                          node->input(1)->type()->kind() == c10::TypeKind::ListType;
@@ -162,63 +129,41 @@ inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph) {
   return true;
 }
 
-/// Dropout outside of training gives its input. In place, it would count as a writer.
-inline void remove_dropout(torch::jit::Graph& graph) {
-  constexpr std::array<std::string_view, 8> kinds{"aten::dropout",
-                                                  "aten::dropout_",
-                                                  "aten::feature_dropout",
-                                                  "aten::feature_dropout_",
-                                                  "aten::alpha_dropout",
-                                                  "aten::alpha_dropout_",
-                                                  "aten::feature_alpha_dropout",
-                                                  "aten::feature_alpha_dropout_"};
+/// Keeps LibTorch's pass from folding a BatchNorm that runs in a loop into a convolution that runs before it:
+/// what the BatchNorm gives is new each time, the convolution's output is not.
+inline void keep_apart_in_loops(torch::jit::Graph& graph) {
   for (torch::jit::Node* node : nodes_of(graph)) {
-    if (!is_one_of(node, kinds)) continue;
-    const auto training = torch::jit::toIValue(node->input(2));
-    if (!training || !training->isBool() || training->toBool()) continue;
-    node->output()->replaceAllUsesWith(node->input(0));
-    node->destroy();
+    if (std::string_view(node->kind().toQualString()) != "aten::batch_norm") continue;
+    if (!is_convolution(node->input(0)->node()) || runs_once_for(node, node->input(0))) continue;
+    const torch::jit::WithInsertPoint before(node);
+    node->replaceInput(0, graph.insert(c10::aten::alias, {node->input(0)}));
   }
 }
 
-/// Rewrites a private graph for speed: what is read from the module and never written becomes constant, what
-/// follows from constants is computed, BatchNorm in evaluation mode is folded into the convolution before it.
-/// Gives whether the graph wants channels-last pictures. A graph that writes to what it reads from the module
-/// is left alone after the first step.
-inline bool fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& module) {
-  const auto assigned = [&graph] {
-    std::set<std::string> names;
-    for (const torch::jit::Node* node : nodes_of(*graph)) {
-      if (node->kind() == c10::prim::SetAttr) names.insert(node->s(c10::attr::name));
-    }
-    return names;
-  };
-  // Flags and numbers first: without the branches of training mode, most modules write to nothing.
-  make_constant(*graph, module, [names = assigned()](const torch::jit::Node& node, const c10::IValue& value) {
-    return (value.isBool() || value.isInt() || value.isDouble()) && !names.contains(node.s(c10::attr::name));
+/// Whether no BatchNorm uses the batch's own statistics. LibTorch's pass does not look.
+inline bool has_fixed_statistics(torch::jit::Graph& graph) {
+  const auto nodes = nodes_of(graph);
+  return std::all_of(nodes.begin(), nodes.end(), [](const torch::jit::Node* node) {
+    return std::string_view(node->kind().toQualString()) != "aten::batch_norm" ||
+           is_known(node->input(5), false);
   });
-  simplify(graph);
-  remove_dropout(*graph);
-  if (!assigned().empty()) return false;
-  {
-    const torch::jit::AliasDb aliases(graph);
-    for (const torch::jit::Node* node : nodes_of(*graph)) {
-      if (node->kind() == c10::prim::GetAttr && aliases.hasWriters(node->output())) return false;
-    }
-  }
-  make_constant(*graph, module, [](const torch::jit::Node&, const c10::IValue&) { return true; });
-  simplify(graph);
+}
 
-  // LibTorch's pass does not look whether a BatchNorm uses the batch's own statistics.
-  bool evaluation = true;
-  for (const torch::jit::Node* node : nodes_of(*graph)) {
-    if (std::string_view(node->kind().toQualString()) != "aten::batch_norm") continue;
-    const auto training = torch::jit::toIValue(node->input(5));
-    evaluation = evaluation && training && !training->toBool();
-  }
-  if (evaluation) torch::jit::FoldFrozenConvBatchnorm(graph);
+/// Rewrites a private graph for speed: what is read from the module becomes constant, what follows from
+/// constants is computed, BatchNorm in evaluation mode is folded into the convolution before it. Gives
+/// whether the graph wants channels-last pictures. A graph that writes to what it reads from the module is
+/// left alone.
+inline bool fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& module) {
+  if (!written_attributes(*graph, module).empty()) return false;
+  make_constant(*graph, module, [](const c10::IValue&) { return true; });
+  const WritesHeld held(graph);
   torch::jit::EliminateDeadCode(graph);
-  return make_channels_last(graph);
+  torch::jit::ConstantPropagation(graph);
+  torch::jit::EliminateDeadCode(graph);
+  keep_apart_in_loops(*graph);
+  if (has_fixed_statistics(*graph)) torch::jit::FoldFrozenConvBatchnorm(graph);
+  torch::jit::EliminateDeadCode(graph);
+  return make_channels_last(graph, module);
 }
 
 }  // namespace salience::detail

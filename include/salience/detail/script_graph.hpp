@@ -9,6 +9,7 @@
 
 #include <salience/detail/script_file.hpp>
 #include <salience/detail/script_inline.hpp>
+#include <salience/detail/script_simplify.hpp>
 #include <salience/detail/script_view.hpp>
 #include <salience/error.hpp>
 
@@ -32,7 +33,8 @@ inline void require_one_input(const torch::jit::Method& forward) {
   }
 }
 
-/// A copy of forward's graph with all calls inlined, its layers marked and its tensor constants placed.
+/// A copy of forward's graph with all calls inlined, its layers marked, its tensor constants placed, and
+/// simplified.
 inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module& module,
                                                         const Placement& place) {
   const auto method = module.find_method("forward");
@@ -47,6 +49,7 @@ inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module
     // A number that became a tensor of no dimension takes no part in type promotion and keeps its precision.
     if (constant.dim() > 0) node->t_(c10::attr::value, place(constant));
   }
+  simplify(graph, module);
   return graph;
 }
 

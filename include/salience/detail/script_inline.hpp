@@ -4,17 +4,13 @@
 
 #include <algorithm>
 #include <cctype>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <torch/csrc/jit/passes/constant_pooling.h>
-#include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/inliner.h>
-#include <torch/csrc/jit/passes/peephole.h>
 #include <torch/script.h>
 
 #include <salience/error.hpp>
@@ -56,30 +52,24 @@ inline std::vector<torch::jit::Node*> nodes_of(torch::jit::Graph& graph) {
   return nodes;
 }
 
-/// A node that gives its input and says which layer's output that is. It stands where the layer's call stood
-/// and is never run: it is taken out of every graph before.
+/// What says which layer gave a value: a `prim::Print` of it, which gives nothing and which no pass removes.
+/// It stands where the layer's call stood and never runs: marks are taken out of every graph before. A tensor
+/// goes through an `aten::alias` first, and all that comes after the layer reads that.
 struct Mark {
-  static c10::Symbol kind() { return c10::Symbol::fromQualString("salience::layer"); }
-  static c10::Symbol path() { return c10::Symbol::attr("path"); }
-  static c10::Symbol type() { return c10::Symbol::attr("type"); }
+  static c10::Symbol path() { return c10::Symbol::attr("salience_path"); }
+  static c10::Symbol type() { return c10::Symbol::attr("salience_type"); }
+
+  static bool is_alias(const torch::jit::Node* node) {
+    return node->kind() == c10::aten::alias && node->hasAttribute(path());
+  }
 };
 
 inline std::vector<torch::jit::Node*> marks_of(torch::jit::Graph& graph) {
   std::vector<torch::jit::Node*> marks = nodes_of(graph);
-  std::erase_if(marks, [](const torch::jit::Node* node) { return node->kind() != Mark::kind(); });
+  std::erase_if(marks, [](const torch::jit::Node* node) {
+    return node->kind() != c10::prim::Print || !node->hasAttribute(Mark::path());
+  });
   return marks;
-}
-
-/// Takes the marks out and simplifies what is left, as LibTorch does with a function before it runs it: tests
-/// for None, branches that cannot be taken, constants that are there twice.
-inline void remove_marks(std::shared_ptr<torch::jit::Graph>& graph) {
-  for (torch::jit::Node* mark : marks_of(*graph)) {
-    mark->output()->replaceAllUsesWith(mark->input());
-    mark->destroy();
-  }
-  torch::jit::PeepholeOptimize(graph, /*disable_shape_peepholes=*/true);
-  torch::jit::ConstantPropagationImmutableTypes(graph);
-  torch::jit::ConstantPooling(graph);
 }
 
 /// "forward"; "forward1" and so on, of which a trace has one for each use of a layer; "forward__0" and so on,
@@ -105,16 +95,24 @@ inline void mark_layer(torch::jit::Node* call, torch::jit::Graph& graph) {
   if (call->kind() != c10::prim::CallMethod || !is_forward(call->s(c10::attr::name))) return;
   const auto path = path_of(call->input(0), graph);
   if (!path || path->empty()) return;
-  torch::jit::Node* mark = graph.create(Mark::kind(), 1);
-  mark->s_(Mark::path(), *path)->s_(Mark::type(), class_name(*call->input(0)));
-  mark->output()->setType(call->output()->type());
-  mark->insertAfter(call);
-  call->output()->replaceAllUsesWith(mark->output());
-  mark->addInput(call->output());
+  const auto create = [&](c10::Symbol kind, std::size_t outputs) {
+    torch::jit::Node* node = graph.create(kind, outputs);
+    node->s_(Mark::path(), *path)->s_(Mark::type(), class_name(*call->input(0)));
+    return node;
+  };
+  torch::jit::Node* last = call;
+  if (call->output()->type()->kind() == c10::TypeKind::TensorType) {
+    last = create(c10::aten::alias, 1)->insertAfter(call);
+    last->output()->setType(call->output()->type());
+    call->output()->replaceAllUsesWith(last->output());
+    last->addInput(call->output());
+  }
+  create(c10::prim::Print, 0)->insertAfter(last)->addInput(last->output());
 }
 
-/// Inlines all calls of a graph, those through an interface too if its object is known, and marks what layers
-/// give.
+/// Inlines all calls of a graph, those through an interface too if its object is known, and what is forked,
+/// and marks what layers give. Functions come in as they were written: LibTorch's simplified ones have lost
+/// layers, writes through a dropout, and the caller's autocast has changed them.
 class Inliner {
  public:
   Inliner(torch::jit::Graph& graph, const torch::jit::Module& module) : graph_(graph), module_(module) {}
@@ -122,15 +120,17 @@ class Inliner {
   void run() {
     for (bool again = true; again;) {
       again = false;
-      for (torch::jit::Node* node : nodes_of(graph_)) again = is_call(node) && inlined(node) ? true : again;
+      for (torch::jit::Node* node : nodes_of(graph_)) {
+        if (node->kind() == c10::prim::fork) {
+          again = inlined_fork(node) || again;
+        } else if (node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction) {
+          again = inlined(node) || again;
+        }
+      }
     }
   }
 
  private:
-  static bool is_call(const torch::jit::Node* node) {
-    return node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction;
-  }
-
   bool inlined(torch::jit::Node* node) {
     const bool method = node->kind() == c10::prim::CallMethod;
     if (method && node->input(0)->type()->cast<c10::InterfaceType>()) {
@@ -141,30 +141,41 @@ class Inliner {
     if (!function) return false;
     mark_layer(node, graph_);
     if (!method) node->removeInput(0);  // the function itself
-    // LibTorch keeps a simplified graph of each function, in which no calls are left; layers would be lost.
-    const auto body = has_layers(*function) ? function->graph() : function->optimized_graph();
-    torch::jit::inlineCallTo(node, function, body.get());
+    function->ensure_defined();
+    torch::jit::inlineCallTo(node, function, function->graph().get());
     return true;
   }
 
-  /// Whether a layer is called in it, or something that could call one.
-  bool has_layers(torch::jit::GraphFunction& function) {
-    const auto known = has_layers_.find(&function);
-    if (known != has_layers_.end()) return known->second;
-    function.ensure_defined();
-    bool found = false;
-    for (torch::jit::Node* node : nodes_of(*function.graph())) {
-      if (found || !is_call(node)) continue;
-      torch::jit::GraphFunction* callee = torch::jit::tryToGraphFunction(node);
-      const bool layer = node->kind() == c10::prim::CallMethod && is_forward(node->s(c10::attr::name));
-      found = layer || !callee || has_layers(*callee);
+  /// What is forked runs where it was forked: the same values, and its layers can be seen. Who needs a
+  /// Future, as a list of them, gets one that is made of the value.
+  bool inlined_fork(torch::jit::Node* fork) {
+    if (!fork->hasAttribute(c10::attr::Subgraph) || fork->hasAttribute(ready())) return false;
+    const torch::jit::WithInsertPoint here(fork);
+    torch::jit::Value* value =
+        torch::jit::insertGraph(graph_, *fork->g(c10::attr::Subgraph), fork->inputs()).at(0);
+    const std::vector<torch::jit::Use> uses = fork->output()->uses();
+    for (const torch::jit::Use& use : uses) {
+      if (use.user->kind() == c10::aten::wait) use.user->output()->replaceAllUsesWith(value);
     }
-    return has_layers_[&function] = found;
+    for (const torch::jit::Use& use : uses) {
+      if (use.user->kind() == c10::aten::wait) use.user->destroy();
+    }
+    if (!fork->output()->uses().empty()) {
+      torch::jit::Node* made = graph_.insertNode(graph_.create(c10::prim::fork, {value}, 1));
+      auto identity = std::make_shared<torch::jit::Graph>();
+      identity->registerOutput(identity->addInput()->setType(value->type()));
+      made->g_(c10::attr::Subgraph, identity)->i_(ready(), 1);
+      made->output()->setType(fork->output()->type());
+      fork->output()->replaceAllUsesWith(made->output());
+    }
+    fork->destroy();
+    return true;
   }
+
+  static c10::Symbol ready() { return c10::Symbol::attr("salience_ready"); }
 
   torch::jit::Graph& graph_;
   const torch::jit::Module& module_;
-  std::map<const torch::jit::GraphFunction*, bool> has_layers_;
 };
 
 }  // namespace salience::detail

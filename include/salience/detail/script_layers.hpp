@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,8 +14,10 @@
 
 #include <torch/script.h>
 
+#include <salience/detail/script_aliases.hpp>
 #include <salience/detail/script_convolution.hpp>
 #include <salience/detail/script_inline.hpp>
+#include <salience/detail/script_simplify.hpp>
 #include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/model/layered_model.hpp>
@@ -23,11 +26,13 @@ namespace salience::detail {
 
 inline std::string convolution_name(std::size_t index) { return concat("convolution.", index); }
 
-/// Where a layer's output stands in a graph: a node with that one output.
+/// Where a layer's output stands in a graph.
 struct LayerNode {
   std::string path;
   std::string type;
-  torch::jit::Node* node;
+  torch::jit::Value* output;
+
+  bool gives_tensor() const { return output->type()->kind() == c10::TypeKind::TensorType; }
 };
 
 /// Every use of every layer, in the order of the program; of a graph that has none left, as a frozen file's,
@@ -35,11 +40,11 @@ struct LayerNode {
 inline std::vector<LayerNode> layer_nodes(torch::jit::Graph& graph) {
   std::vector<LayerNode> layers;
   for (torch::jit::Node* mark : marks_of(graph)) {
-    layers.push_back({mark->s(Mark::path()), mark->s(Mark::type()), mark});
+    layers.push_back({mark->s(Mark::path()), mark->s(Mark::type()), mark->input(0)});
   }
   if (!layers.empty()) return layers;
   for (torch::jit::Node* node : convolutions_of(graph)) {
-    layers.push_back({convolution_name(layers.size()), "Convolution", node});
+    layers.push_back({convolution_name(layers.size()), "Convolution", node->output()});
   }
   return layers;
 }
@@ -102,27 +107,56 @@ class Collector {
   torch::jit::Value* list_;
 };
 
-/// Hands the output of `node` to `take`, and a copy of it to all else, since what follows may write into it.
+/// Whether what this node gives has another name, which does not come from it, through which the program goes
+/// on to read it, and whether it is written to: as the input of a layer that only hands it on.
+inline bool has_another_name(const torch::jit::Node* node, torch::jit::Graph& graph, const Aliases& aliases) {
+  if (!aliases.written_after(node, node->output())) return false;
+  std::set<const torch::jit::Value*> derived{node->output()};
+  for (const torch::jit::Node* next : nodes_of(graph)) {
+    const auto inputs = next->inputs();
+    if (std::any_of(inputs.begin(), inputs.end(), [&](const auto* input) { return derived.contains(input); }))
+      derived.insert(next->outputs().begin(), next->outputs().end());
+    for (const torch::jit::Value* input : inputs) {
+      if (next != node && !derived.contains(input) && aliases.share(input, node->output()) &&
+          may_follow(next, node))
+        return true;
+    }
+  }
+  return false;
+}
+
+/// Hands the output of `node` to `take`, and lets nothing that follows write into that: what comes from it
+/// gets a copy. Where the memory has another name, so that a copy would miss what is written through that, a
+/// copy is taken instead, and goes back into the memory. A layer that only hands on its input gives that very
+/// tensor, as in eager PyTorch: its gradient is that of all who read it.
 template <class Take>
-void tap(torch::jit::Node* node, const Take& take) {
+void tap(torch::jit::Node* node, const Aliases& aliases, const Take& take) {
   torch::jit::Graph& graph = *node->owningGraph();
   const torch::jit::WithInsertPoint after(node->next());
-  take(node->output());
-  torch::jit::Value* copy = graph.insert(c10::aten::clone, {node->output()});
-  copy->setType(node->output()->type());
-  node->output()->replaceAllUsesAfterNodeWith(copy->node(), copy);
+  torch::jit::Value* output = node->output();
+  torch::jit::Value* rest = nullptr;
+  if (has_another_name(node, graph, aliases)) {
+    torch::jit::Value* copy = graph.insert(c10::aten::clone, {output});
+    take(copy);
+    rest = graph.insert(c10::Symbol::fromQualString("aten::copy_"), {output, copy});
+  } else {
+    take(output);
+    rest = graph.insert(c10::aten::clone, {output});
+  }
+  rest->setType(output->type());
+  output->replaceAllUsesAfterNodeWith(rest->node(), rest);
 }
 
 /// Makes `graph` give the layer of that name: one more output, a list of what its uses gave; for the last
 /// convolution another one, the depths of the candidates that ran.
-inline void tap_layer(torch::jit::Graph& graph, const std::string& name) {
+inline void tap_layer(torch::jit::Graph& graph, const std::string& name, const Aliases& aliases) {
   Collector outputs(graph, c10::TensorType::get());
   if (name.empty()) {
     Collector depths(graph, c10::IntType::get());
     const auto candidates = LastConvolutionSearch(graph).candidates();
     if (candidates.empty()) throw ModelError("the model has no convolution: name the layer to look at");
     for (const LastCandidate& candidate : candidates) {
-      tap(candidate.node, [&](torch::jit::Value* output) {
+      tap(candidate.node, aliases, [&](torch::jit::Value* output) {
         outputs.append(output);
         depths.append(graph.insertConstant(candidate.depth));
       });
@@ -133,24 +167,29 @@ inline void tap_layer(torch::jit::Graph& graph, const std::string& name) {
   const auto take = [&](const LayerNode& layer) {
     if (layer.path != name) return;
     known = true;
-    if (layer.node->output()->type()->kind() != c10::TypeKind::TensorType) {
-      throw ModelError(concat("the layer '", name, "' gives ", layer.node->output()->type()->repr_str(),
+    if (!layer.gives_tensor()) {
+      throw ModelError(concat("the layer '", name, "' gives ", layer.output->type()->repr_str(),
                               ", not a tensor: name a layer inside or around it"));
     }
-    tap(layer.node, [&outputs](torch::jit::Value* output) { outputs.append(output); });
+    tap(layer.output->node(), aliases, [&outputs](torch::jit::Value* output) { outputs.append(output); });
   };
   for (const LayerNode& layer : layer_nodes(graph)) take(layer);
   if (known) return;
   const std::vector<torch::jit::Node*> convolutions = convolutions_of(graph);
-  for (std::size_t i = 0; i < convolutions.size(); ++i) take({convolution_name(i), "", convolutions[i]});
+  for (std::size_t i = 0; i < convolutions.size(); ++i)
+    take({convolution_name(i), "", convolutions[i]->output()});
   if (!known) throw unknown_layer(name, graph);
 }
 
 /// A graph, made from one with marks, that also gives these layers; see taken.
 inline std::shared_ptr<torch::jit::Graph> tapped_graph(torch::jit::Graph& marked,
+                                                       const torch::jit::Module& module,
                                                        std::span<const std::string> names) {
   std::shared_ptr<torch::jit::Graph> graph = marked.copy();
-  for (const std::string& name : names) tap_layer(*graph, name);
+  if (!names.empty()) {
+    const Aliases aliases(*graph, module);
+    for (const std::string& name : names) tap_layer(*graph, name, aliases);
+  }
   remove_marks(graph);
   return graph;
 }
@@ -195,12 +234,11 @@ inline std::shared_ptr<torch::jit::Graph> listing_graph(torch::jit::Graph& marke
   Collector shapes(*graph, c10::ListType::ofInts());
   std::int64_t position = 0;
   for (const LayerNode& layer : layer_nodes(*graph)) {
-    torch::jit::Value* output = layer.node->output();
-    const torch::jit::WithInsertPoint after(layer.node->next());
-    const bool tensor = output->type()->kind() == c10::TypeKind::TensorType;
+    const torch::jit::WithInsertPoint after(layer.output->node()->next());
     positions.append(graph->insertConstant(position++));
-    shapes.append(tensor ? graph->insert(c10::aten::size, {output})
-                         : graph->insertNode(graph->createList(c10::IntType::get(), {}))->output());
+    shapes.append(layer.gives_tensor()
+                      ? graph->insert(c10::aten::size, {layer.output})
+                      : graph->insertNode(graph->createList(c10::IntType::get(), {}))->output());
   }
   remove_marks(graph);
   return graph;

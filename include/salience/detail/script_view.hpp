@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,14 +30,21 @@ struct Placement {
   }
 };
 
-/// Copies the tree of module objects, once for each object and tensor. Parameters share their memory with the
-/// caller's (unless the placement is another) but ask for no gradient, so that none is computed or prepared
-/// for; all other tensors and containers are copied, since a forward may write into them; `training` is
-/// false.
-class EvaluationView {
+/// Copies a tree of module objects, and those attributes in it that `copied` names; it shares the others.
+/// Each object and tensor is copied once, and tensors that share memory do so in the copy. No tensor of the
+/// copy asks for a gradient, so that none is computed or prepared for, and `training` is false.
+class ObjectCopy {
  public:
-  explicit EvaluationView(const Placement& place) : place_(place) {}
+  using Names = std::function<bool(const std::string&)>;
 
+  explicit ObjectCopy(Names copied, Placement place = {}, bool share_memory = false)
+      : copied_(std::move(copied)), place_(place), share_memory_(share_memory) {}
+
+  torch::jit::Module operator()(const torch::jit::Module& module) {
+    return torch::jit::Module(of(module._ivalue()));
+  }
+
+ private:
   c10::intrusive_ptr<c10::ivalue::Object> of(const c10::intrusive_ptr<c10::ivalue::Object>& object) {
     auto& copy = objects_[object.get()];
     if (copy) return copy;
@@ -44,59 +53,84 @@ class EvaluationView {
                                        type->numAttributes());
     for (std::size_t slot = 0; slot < type->numAttributes(); ++slot) {
       const c10::IValue& value = object->getSlot(slot);
+      const bool own = copied_(type->getAttributeName(slot));
       if (value.isModule()) {
         copy->setSlot(slot, of(value.toObject()));
       } else if (value.isTensor()) {
-        copy->setSlot(slot, of(value.toTensor(), type->is_parameter(slot)));
+        copy->setSlot(slot, of(value.toTensor(), own));
       } else if (value.isBool() && type->getAttributeName(slot) == "training") {
         copy->setSlot(slot, false);
       } else {
-        copy->setSlot(slot, placed(value.deepcopy()));
+        copy->setSlot(slot, own ? of_container(value.deepcopy(), value) : value);
       }
     }
     return copy;
   }
 
- private:
-  at::Tensor of(const at::Tensor& tensor, bool parameter) {
+  at::Tensor of(const at::Tensor& tensor, bool own) {
     if (!tensor.defined()) return tensor;
     auto& [original, copy] = tensors_[tensor.unsafeGetTensorImpl()];
     if (!copy.defined()) {
       original = tensor;
-      const bool share = parameter && !tensor.is_inference();
-      copy = place_(share ? tensor.detach() : tensor.detach().clone());
+      copy = place_(tensor.detach());
+      const bool same_memory = copy.is_alias_of(tensor);
+      if ((own && same_memory && !share_memory_) || copy.is_inference()) copy = with_own_memory(copy);
     }
     return copy;
   }
 
-  /// The tensors in a container that is ours already.
-  c10::IValue placed(const c10::IValue& value) {
-    if (value.isTensor()) return of(value.toTensor(), false);
+  at::Tensor with_own_memory(const at::Tensor& tensor) {
+    if (tensor.layout() != at::kStrided || tensor.is_quantized()) return tensor.clone();
+    auto& [original, copy] = memory_[tensor.storage().unsafeGetStorageImpl()];
+    if (!copy.defined()) {
+      original = tensor;
+      const auto bytes = static_cast<std::int64_t>(tensor.storage().nbytes());
+      at::Tensor all = at::empty({0}, tensor.options().dtype(at::kByte));
+      copy = all.set_(tensor.storage(), 0, {bytes}, {1}).clone();
+    }
+    return at::empty({0}, tensor.options())
+        .set_(copy.storage(), tensor.storage_offset(), tensor.sizes(), tensor.strides());
+  }
+
+  /// The tensors in a container that is ours already, `original` being the caller's.
+  c10::IValue of_container(const c10::IValue& value, const c10::IValue& original) {
+    if (value.isTensor()) return of(original.toTensor(), true);
     if (value.isTensorList()) {
       c10::List<at::Tensor> list = value.toTensorList();
-      for (std::size_t i = 0; i < list.size(); ++i) list.set(i, of(list.get(i), false));
+      const c10::List<at::Tensor> originals = original.toTensorList();
+      for (std::size_t i = 0; i < list.size(); ++i) list.set(i, of(originals.get(i), true));
     } else if (value.isTuple()) {
+      const auto& originals = original.toTupleRef().elements();
       std::vector<c10::IValue> elements;
-      for (const c10::IValue& element : value.toTuple()->elements()) elements.push_back(placed(element));
+      for (const c10::IValue& element : value.toTupleRef().elements())
+        elements.push_back(of_container(element, originals[elements.size()]));
       return c10::ivalue::Tuple::create(std::move(elements));
     } else if (value.isGenericDict()) {
       c10::impl::GenericDict dict = value.toGenericDict();
-      for (const auto& item : dict.copy()) dict.insert_or_assign(item.key(), placed(item.value()));
+      const c10::impl::GenericDict originals = original.toGenericDict();
+      for (const auto& item : originals)
+        dict.insert_or_assign(item.key(), of_container(dict.at(item.key()), item.value()));
     }
     return value;
   }
 
-  const Placement& place_;
+  Names copied_;
+  Placement place_;
+  bool share_memory_;
   std::map<const c10::ivalue::Object*, c10::intrusive_ptr<c10::ivalue::Object>> objects_;
-  /// The original is kept so that no other tensor takes its address.
+  /// Originals are kept so that nothing else takes their addresses.
   std::map<const c10::TensorImpl*, std::pair<at::Tensor, at::Tensor>> tensors_;
+  std::map<const c10::StorageImpl*, std::pair<at::Tensor, at::Tensor>> memory_;
 };
 
-inline torch::jit::Module evaluation_view(const torch::jit::Module& module, const Placement& place) {
+/// A module of our own, as the given one is now. What was just loaded is nobody else's and is not copied once
+/// more.
+inline torch::jit::Module snapshot(const torch::jit::Module& module, const Placement& place,
+                                   bool just_loaded) {
   if (place.dtype && !at::isFloatingType(*place.dtype)) {
     throw ArgumentError::out_of_range("dtype", *place.dtype, "a floating type");
   }
-  return torch::jit::Module(EvaluationView(place).of(module._ivalue()));
+  return ObjectCopy([](const std::string&) { return true; }, place, just_loaded)(module);
 }
 
 /// The tensor to explain in what forward returned.

@@ -1,4 +1,5 @@
-// ScriptModel: a private, prepared view of a torch::jit::Module. Its users alone pay for <torch/script.h>.
+// ScriptModel: a private, prepared snapshot of a torch::jit::Module. Its users alone pay for
+// <torch/script.h>.
 #pragma once
 
 #include <exception>
@@ -16,13 +17,16 @@
 #include <torch/script.h>
 
 #include <salience/detail/script_activations.hpp>
+#include <salience/detail/script_chance.hpp>
 #include <salience/detail/script_channels.hpp>
 #include <salience/detail/script_fast.hpp>
 #include <salience/detail/script_file.hpp>
 #include <salience/detail/script_graph.hpp>
 #include <salience/detail/script_layers.hpp>
+#include <salience/detail/script_state.hpp>
 #include <salience/detail/script_view.hpp>
 #include <salience/detail/tensor.hpp>
+#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/model/layered_model.hpp>
 
@@ -31,8 +35,7 @@ namespace salience {
 /// What may be done to a model before it is run.
 enum class Prepare {
   none,  ///< the same operations as the module's own forward: the same bits as Python on the same LibTorch
-  /// BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to rounding. It
-  /// uses the weights as they are when the module is wrapped: wrap it again after a training step.
+  /// BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to rounding.
   fast,
 };
 
@@ -49,20 +52,25 @@ struct ScriptModelOptions {
 ///     auto model = ScriptModel::load("vgg16.pt");
 ///     at::Tensor logits = model(x);
 ///
-/// It is an evaluation-mode view of the module: the parameters are shared, not copied (unless device, dtype
-/// or preparation change them), everything else is a copy. The module itself is never changed: neither its
-/// flags, nor its buffers, nor any `.grad`. The view runs its own inlined copy of the forward graph, past
-/// LibTorch's profiling executor, so that the first call costs what the hundredth does and the autograd graph
-/// shows every operator.
+/// It is a snapshot of the module in evaluation mode: parameters and buffers are copied (a file that is
+/// loaded takes no second copy), so the module may train on, and is never changed: neither its flags, nor its
+/// buffers, nor any `.grad`. Wrap it again after a training step. Every call starts from the snapshot: what
+/// forward writes to its own attributes, a counter or a moving average, is forgotten when the call ends. A
+/// caller's autocast has no effect, the model's own does. The snapshot runs its own inlined copy of the
+/// forward graph, past LibTorch's profiling executor, so that the first call costs what the hundredth does
+/// and the autograd graph shows every operator.
 ///
-/// Copies share one view. Several threads may call one ScriptModel at once, if the module's own code allows
-/// it (one that assigns to its attributes in evaluation mode does not).
+/// LibTorch's warning handler is told if the model is known to give maps by chance: dropout or batch
+/// statistics that are switched on for good, as in a file that was traced in training mode, or random
+/// numbers.
+///
+/// Copies share one snapshot. Several threads may call one ScriptModel at once.
 class ScriptModel {
  public:
   /// Wraps `module`. Throws ModelError if its forward does not take one tensor or the device is not there,
   /// ArgumentError for a dtype that is not floating.
   explicit ScriptModel(const torch::jit::Module& module, ScriptModelOptions options = {})
-      : view_(std::make_shared<const View>(module, std::move(options))) {}
+      : ScriptModel(module, std::move(options), /*just_loaded=*/false) {}
 
   /// Loads a TorchScript file. Loading runs code from the file: load only what you trust.
   /// Throws FileError, with the file's path, if it cannot be read or is not TorchScript; for a state dict or
@@ -70,7 +78,7 @@ class ScriptModel {
   static ScriptModel load(const std::filesystem::path& path, ScriptModelOptions options = {}) {
     const torch::jit::Module module = detail::load_module(path);
     try {
-      return ScriptModel(module, std::move(options));
+      return ScriptModel(module, std::move(options), /*just_loaded=*/true);
     } catch (const ModelError& error) {
       std::throw_with_nested(detail::file_error(path, error.what()));
     }
@@ -81,7 +89,7 @@ class ScriptModel {
   /// ModelError, with the exception from the model nested, if the model fails on this input, and ModelError
   /// if the output is not a tensor or the option `output` names none of its entries.
   at::Tensor operator()(const at::Tensor& input) const {
-    return view_->explained(view_->run(view_->whole, input).front());
+    return view_->explained(view_->run(*view_->whole, input).front());
   }
 
   /// The output and what these layers gave: all in one autograd graph. A layer has the name that it has in
@@ -110,7 +118,7 @@ class ScriptModel {
 
   /// The layers that ran for this input, with the shapes of their outputs, in the order in which they began.
   std::vector<Layer> layers(const at::Tensor& input) const {
-    const c10::NoGradGuard no_grad;
+    const detail::Observing observing;
     const View::Program listing = view_->prepared(detail::listing_graph(*view_->marked));
     return detail::listed(*view_->marked, view_->run(listing, input));
   }
@@ -119,42 +127,49 @@ class ScriptModel {
   const ScriptModelOptions& options() const noexcept { return view_->options; }
 
  private:
+  ScriptModel(const torch::jit::Module& module, ScriptModelOptions options, bool just_loaded)
+      : view_(std::make_shared<const View>(module, std::move(options), just_loaded)) {}
+
   struct View {
     /// A graph that is ready to run.
     struct Program {
       std::shared_ptr<torch::jit::Graph> graph;
       bool channels_last = false;
+      detail::State state;
       torch::jit::Code code;
     };
 
-    View(const torch::jit::Module& module, ScriptModelOptions wanted) : options(std::move(wanted)) {
-      const c10::InferenceMode no_inference(false);  // an inference tensor can never take part in a gradient
+    View(const torch::jit::Module& module, ScriptModelOptions wanted, bool just_loaded)
+        : options(std::move(wanted)) {
+      const detail::Recording recording;
       try {
-        self = detail::evaluation_view(module, place());
+        self = detail::snapshot(module, place(), just_loaded);
         marked = detail::forward_graph(self, place());
       } catch (const c10::Error& error) {
         std::throw_with_nested(ModelError(
             detail::concat("the model cannot be moved as the options say: ", detail::first_cause(error))));
       }
+      detail::warn_of_chance(*marked);
       layouts = detail::LayerLayouts(*marked, self);
-      whole = prepared(detail::tapped_graph(*marked, {}));
+      whole = prepared(detail::tapped_graph(*marked, self, {}));
     }
 
     Program prepared(std::shared_ptr<torch::jit::Graph> graph) const {
       const bool channels_last = options.prepare == Prepare::fast && detail::fold(graph, self);
       detail::choose_in_place(*graph);
       const torch::jit::Code code(graph, "forward");
-      return {std::move(graph), channels_last, code};
+      detail::State state(*graph, self);
+      return {std::move(graph), channels_last, std::move(state), code};
     }
 
     /// The program that gives these layers too; built once.
     const Program& with(std::span<const std::string> layers) const {
       const std::vector<std::string> key(layers.begin(), layers.end());
-      const c10::InferenceMode no_inference(false);
+      const detail::Recording recording;
       const std::lock_guard lock(building);
       auto program = programs.find(key);
       if (program == programs.end()) {
-        program = programs.emplace(key, prepared(detail::tapped_graph(*marked, layers))).first;
+        program = programs.emplace(key, prepared(detail::tapped_graph(*marked, self, layers))).first;
       }
       return program->second;  // a map's elements stay where they are
     }
@@ -175,7 +190,8 @@ class ScriptModel {
 
     /// What the program leaves: the model's output, and then what it gives besides.
     torch::jit::Stack run(const Program& program, const at::Tensor& input) const {
-      torch::jit::Stack stack{self._ivalue(), converted(input, program)};
+      const detail::NoAutocast no_autocast;
+      torch::jit::Stack stack{program.state.begin(self)._ivalue(), converted(input, program)};
       try {
         self.get_method("forward").function().getSchema().checkAndNormalizeInputs(stack, {});
         torch::jit::InterpreterState(program.code).run(stack);
@@ -200,7 +216,7 @@ class ScriptModel {
     torch::jit::Module self;
     std::shared_ptr<torch::jit::Graph> marked;  ///< forward with marks at its layers; never run
     detail::LayerLayouts layouts;               ///< where the channels of its layers are
-    Program whole;                              ///< forward alone
+    std::optional<Program> whole;               ///< forward alone
     mutable std::mutex building;
     mutable std::map<std::vector<std::string>, Program> programs;  ///< by their layers
   };

@@ -83,7 +83,7 @@ inline std::vector<Prediction> top_k(const at::Tensor& logits, const Labels& lab
   const std::int64_t classes = values.size(0);
   const Labels names = output.single() ? binary_labels(labels) : labels;
   if (!names.empty() && static_cast<std::int64_t>(names.size()) != classes) {
-    TORCH_WARN("Salience: there are ", names.size(), " labels for ", classes, " classes");
+    TORCH_WARN(detail::concat("Salience: there are ", names.size(), " labels for ", classes, " classes"));
   }
   const at::Tensor probabilities = output.widened().probabilities().reshape({-1}).contiguous();
   if (probabilities.isnan().any().item<bool>()) {

@@ -211,9 +211,8 @@ concept ScoreFunction = requires(const F& function, const at::Tensor& output) {
 ///
 ///     TargetSelector{}                                  // the predicted class's logit
 ///     TargetSelector{ClassIndex{5}, Probability{}}
-///     TargetSelector{ArgMax{}, Logit{}, OutputType::probabilities}  // the model ends in a softmax or
-///     sigmoid TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  //
-///     segmentation
+///     TargetSelector{ArgMax{}, Logit{}, OutputType::probabilities}  // the model ends in a softmax
+///     TargetSelector{[](const at::Tensor& out) { return out.select(1, 15).sum({1, 2}); }}  // segmentation
 template <class Choice = ArgMax, class Score = Logit>
 class TargetSelector {
   static_assert(
