@@ -43,7 +43,7 @@ TEST_CASE("a name of any length from outside makes neither a long message nor lo
 TEST_CASE("names and messages are the same in every locale of the user's program") {
   const support::GroupingLocale grouping;
   REQUIRE((std::ostringstream() << 1234567 << ' ' << 0.5).str() == "1.234.567 0,5");
-  CHECK(detail::concat("convolution.", 1234, ' ', std::size_t{1000000}, ' ', 0.5, ' ', 12345.5F) ==
+  CHECK(salience::detail::concat("convolution.", 1234, ' ', std::size_t{1000000}, ' ', 0.5, ' ', 12345.5F) ==
         "convolution.1234 1000000 0.5 12345.5");
   CHECK(std::string(ArgumentError::out_of_range("skew", -1234.5, "a number above 0").what()) ==
         "skew must be a number above 0, got -1234.5");

@@ -23,7 +23,7 @@ constexpr ChannelAxis first = ChannelAxis::first, last = ChannelAxis::last, unkn
 /// What a layer becomes by default for a picture of that size.
 at::Tensor grid(const at::Tensor& layer, ChannelAxis channels, std::int64_t height, std::int64_t width) {
   const at::Tensor input = normal({layer.size(0), 3, height, width});
-  return detail::reshape_for(layer, input, "l", channels)(layer);
+  return salience::detail::reshape_for(layer, input, "l", channels)(layer);
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ TEST_CASE("three dimensions: tokens, a line, or an error that names both") {
   // Of a signal (N, C, L) nothing says that 16 are not channels.
   const at::Tensor line = normal({2, 16, 50}), signal = normal({2, 3, 100});
   const auto of_signal = [&](ChannelAxis channels) {
-    return detail::reshape_for(line, signal, "l", channels)(line);
+    return salience::detail::reshape_for(line, signal, "l", channels)(line);
   };
   CHECK(contains(message<ArgumentError>([&] { (void)of_signal(unknown); }), "ChannelsFirst"));
   CHECK(same(of_signal(first), line.unsqueeze(2)));
@@ -103,7 +103,8 @@ TEST_CASE("a model of the user's own that does not say where its channels are") 
 
 TEST_CASE("tokens: whole patches of an input whose sides are no multiples") {
   const auto inferred = [](std::int64_t count, std::int64_t height, std::int64_t width) {
-    const Tokens t = detail::inferred_tokens(normal({1, count, 2}), normal({1, 1, height, width}), "l");
+    const Tokens t =
+        salience::detail::inferred_tokens(normal({1, count, 2}), normal({1, 1, height, width}), "l");
     return std::array{t.height, t.width, t.leading};
   };
   CHECK(inferred(14 * 12 + 1, 224, 200) == std::array<std::int64_t, 3>{14, 12, 1});

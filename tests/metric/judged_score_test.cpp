@@ -42,7 +42,7 @@ const at::Tensor input = normal({2, 1, 4, 4}, at::kDouble, 3);
 const at::Tensor values = normal({2, 1, 4, 4}, at::kDouble, 4);
 
 Attribution of_classes(std::vector<std::int64_t> classes) {
-  return {.values = values, .target = detail::vector_tensor<std::int64_t>(classes)};
+  return {.values = values, .target = salience::detail::vector_tensor<std::int64_t>(classes)};
 }
 
 /// What each metric says of an attribution, judged by what else is given.
@@ -83,7 +83,7 @@ TEST_CASE("a class that is not the attribution's is refused") {
   for (const std::string& said : refusals(attribution, ClassIndex{3})) {
     CHECK(contains(said, "class 3 is not the class 1"));
   }
-  const at::Tensor held = detail::vector_tensor<std::int64_t>(std::vector<std::int64_t>{0, 1});
+  const at::Tensor held = salience::detail::vector_tensor<std::int64_t>(std::vector<std::int64_t>{0, 1});
   for (const std::string& said : refusals(attribution, FixedTarget{TargetSelector{}, held})) {
     CHECK(contains(said, "class 0 is not the class 3 that the attribution explains (sample 0)"));
   }

@@ -127,6 +127,11 @@ class Program(nn.Module):
         f = f * torch.cos(torch.arange(f.size(1), dtype=f.dtype))
         return torch.stack([f.sum(1), torch.tanh(f).sum(1)], 1)
 
+    def branch(self, x: Tensor, y: Tensor) -> Tensor:
+        v = F.dropout(x * 0.5, 0.5, self.training)
+        v.add_(0.25)
+        return torch.tanh(y) + v
+
     def forward(self, x: Tensor) -> Tensor:
 '''
 
@@ -182,6 +187,15 @@ CASES = {
         """h = self.m0(x)
            self.m2(h)
            return self.finish(h)""",
+    "layers and writes in forks, whose futures a list holds":
+        """f = torch.jit.fork(self.m0, x)
+           futures: List[torch.jit.Future[Tensor]] = []
+           for i in range(2):
+               futures.append(torch.jit.fork(self.branch, x * 2.0, x * float(i + 1)))
+           out = torch.jit.wait(f)
+           for g in futures:
+               out = out + torch.jit.wait(g)
+           return self.finish(out)""",
     "an activation in place on a view":
         """h = self.m0(x)
            v = self.m2(h[:, 1:])
@@ -609,7 +623,9 @@ def eager(module, x, taps=(), cut=False):
     def tap(name):
         def hook(_, __, output):
             given = output.clone() if cut else output
-            seen[name] = (output.detach().clone(), given, output)
+            # in place on what it gave before: the copy has cut off whoever else reads that
+            chained = name in seen and output is seen[name][2]
+            seen[name] = (output.detach().clone(), None if chained else output._version, given, output)
             return given
         return hook
 
@@ -621,9 +637,11 @@ def eager(module, x, taps=(), cut=False):
     score = weighted(output).sum()
     if not score.requires_grad:
         return output.detach(), None, {}
-    wanted = [leaf] + [tensor for _, *both in seen.values() for tensor in both if cut and tensor.requires_grad]
+    wanted = [leaf] + [tensor for _, _, *both in seen.values() for tensor in both if cut and tensor.requires_grad]
     gradients = dict(zip(map(id, wanted), torch.autograd.grad(score, wanted, allow_unused=True)))
-    layers = {name: (value, [gradients.get(id(tensor)) for tensor in both]) for name, (value, *both) in seen.items()}
+    # A tensor that was written to by another name is no longer what the layer gave.
+    layers = {name: (value, [gradients.get(id(tensor)) if both[1]._version == version else None for tensor in both])
+              for name, (value, version, *both) in seen.items()}
     return output.detach(), gradients[id(leaf)], layers
 
 
@@ -771,17 +789,11 @@ class Check:
                     self.fault(way, f"the {name} is off: {off if isinstance(off, str) else format(off, '.1e')}")
 
     def second_call(self, x, prepare):
-        """What a program wrote into its buffers, its next call reads."""
-        module = copy.deepcopy(self.module)
-        try:
-            with torch.no_grad(), by_formula():
-                module(x.clone())
-        except RuntimeError:
+        """What a program wrote into its buffers, its next call does not read: each begins with the module as it was."""
+        if raises(self.module, x):
             return
-        if raises(self.module, x) or raises(module, x):
-            return
-        output, truth, _ = eager(module, x)
-        if truth is None or at_a_kink(module, x, truth):
+        output, truth, _ = eager(self.module, x)
+        if truth is None or at_a_kink(self.module, x, truth):
             return
         way = f"second call, {prepare}:"
         try:

@@ -65,7 +65,7 @@ const Module& warm(const Module& module) {
 }
 
 Tapped tap(const ScriptModel& model, const Names& names) {
-  return model.tapped(input.clone().requires_grad_(true), names);
+  return model.tapped(input.clone().requires_grad_(true).clone(), names);
 }
 
 /// conv1, a ReLU in place, conv2, a ReLU in place, the mean.
@@ -373,7 +373,7 @@ TEST_CASE("a tapped graph is well-formed") {
   const Module module = residual();
   const auto marked = salience::detail::forward_graph(module, {});
   const Names names{"", "conv1", "downsample.0"};
-  salience::detail::tapped_graph(*marked, names)->lint();
-  salience::detail::tapped_graph(*marked, {})->lint();
+  salience::detail::tapped_graph(*marked, module, names)->lint();
+  salience::detail::tapped_graph(*marked, module, {})->lint();
   salience::detail::listing_graph(*marked)->lint();
 }

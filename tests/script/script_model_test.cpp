@@ -122,20 +122,93 @@ TEST_CASE("promise 1: module, parameters, grads, flags, buffers and graph are bi
   CHECK(module.is_training());
 }
 
-TEST_CASE("parameters are shared, not copied; buffers are copied") {
-  Module module = network();
+TEST_CASE("a model is a snapshot: what a training step does to the module does not reach it") {
+  for (const Prepare prepare : {Prepare::none, Prepare::fast}) {
+    Module module = network();
+    const ScriptModel model(module, {.prepare = prepare});
+    const Attribution before = GradientAttributor(model)(input);
+    {
+      const c10::NoGradGuard no_grad;
+      for (at::Tensor tensor : module.parameters()) tensor.mul_(2.0);
+      for (at::Tensor tensor : module.buffers()) tensor.add_(1.0);
+      module.attr("scales").toTensorVector()[0].fill_(100.0);
+    }
+    const Attribution after = GradientAttributor(model)(input);
+    CHECK(same(after.logits, before.logits));
+    CHECK(same(after.values, before.values));
+    CHECK_FALSE(same(ScriptModel(module)(input).detach(), before.logits));
+  }
+}
+
+TEST_CASE("tensors that share memory in the module do so in the snapshot, and not with the module's") {
+  Module module("Shared");
+  module.register_buffer("all", normal({8}, at::kFloat, 31));
+  module.register_buffer("part", module.attr("all").toTensor().slice(0, 2, 5));
+  module.register_buffer("same", module.attr("all").toTensor());
+  module.define(R"(
+    def forward(self, x):
+        self.part.mul_(2.0)
+        return x.mean([2, 3]).sum(1, True) * (self.all + self.same)
+  )");
+  const at::Tensor all = module.attr("all").toTensor().clone();
+  at::Tensor written = all.clone();
+  written.slice(0, 2, 5).mul_(2.0);
+  const at::Tensor truth = input.mean({2, 3}).sum(1, true) * (written + written);
   const ScriptModel model(module);
-  const at::Tensor before = model(input).detach();
-  {
-    const c10::NoGradGuard no_grad;
-    module.attr("norm").toModule().attr("mean").toTensor().fill_(100.0);  // a training step elsewhere
+  for (int call = 0; call < 3; ++call) CHECK(same(model(input), truth));
+  CHECK(same(module.attr("all").toTensor(), all));
+}
+
+TEST_CASE(
+    "each call starts from the snapshot, whatever the model writes to itself, on any number of threads") {
+  Module counter("Counter");
+  counter.register_parameter("count", torch::zeros({1}), false);  // asks for no gradient, as people do
+  counter.register_buffer("average", torch::ones({3}));
+  counter.register_attribute("calls", c10::IntType::get(), 0);
+  counter.register_attribute("seen", c10::ListType::ofTensors(), c10::List<at::Tensor>());
+  counter.define(R"(
+    def forward(self, x):
+        self.count.add_(1.0)
+        self.average.mul_(0.9).add_(x.detach().mean([0, 2, 3]) * 0.1)
+        self.calls += 1
+        self.seen.append(x)
+        return (x * x).mean([2, 3]) * self.average * self.count * float(self.calls) * float(len(self.seen))
+  )");
+  Module module("Net");
+  module.register_module("counter", counter);
+  module.define("def forward(self, x):\n  return self.counter.forward(x)\n");
+  Module eager = module.deepcopy();
+  const at::Tensor leaf = input.clone().requires_grad_(true);
+  std::get<0>(eager.forward({leaf}).toTensor().max(1)).sum().backward();
+  for (const Prepare prepare : {Prepare::none, Prepare::fast}) {
+    const GradientAttributor vanilla(ScriptModel(module, {.prepare = prepare}));
+    for (int call = 0; call < 3; ++call) CHECK(same(vanilla(input).values, leaf.grad()));
+    CHECK(support::same_from_threads(vanilla, input, 25) == 100);
   }
-  CHECK(same(model(input).detach(), before));
-  {
-    const c10::NoGradGuard no_grad;
-    module.attr("head").toTensor().mul_(2.0);
-  }
-  CHECK_FALSE(same(model(input).detach(), before));
+  CHECK(module.attr("counter").toModule().attr("count").toTensor().item<float>() == 0.0F);
+  CHECK(module.attr("counter").toModule().attr("calls").toInt() == 0);
+}
+
+namespace {
+/// As at::autocast does it, in every version.
+struct Autocast {
+  Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, false); }
+  ~Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, true); }
+};
+}  // namespace
+
+TEST_CASE("the caller's autocast does not reach a model, its own does") {
+  const Module module = network();
+  const Attribution truth = GradientAttributor(ScriptModel(module))(input);
+  const ScriptModel model(module);
+  const Autocast autocast;
+  const at::Tensor narrow = torch::matmul(torch::ones({2, 2}), torch::ones({2, 2}));
+  CHECK((narrow.scalar_type() == at::kBFloat16));  // or this test would show nothing
+  CHECK(same(model(input).detach(), truth.logits));
+  CHECK(same(GradientAttributor(model)(input).values, truth.values));
+  CHECK(same(GradientAttributor(ScriptModel(module))(input).values, truth.values));
+  const auto lambda = [](const at::Tensor& x) { return torch::matmul(x.mean({2, 3}), torch::ones({3, 4})); };
+  CHECK((GradientAttributor(lambda)(input).logits.scalar_type() == at::kFloat));
 }
 
 TEST_CASE("a model that writes into its input, its buffers or its attributes leaves the caller's alone") {

@@ -28,7 +28,9 @@ namespace {
 
 double sigmoid(double z) { return 1.0 / (1.0 + std::exp(-z)); }
 
-at::Tensor classes(std::vector<std::int64_t> indices) { return detail::vector_tensor<std::int64_t>(indices); }
+at::Tensor classes(std::vector<std::int64_t> indices) {
+  return salience::detail::vector_tensor<std::int64_t>(indices);
+}
 
 /// Two samples of a binary classifier: no, yes.
 const at::Tensor single = tensor({-2.0, 3.0}, {2, 1});
