@@ -134,6 +134,23 @@ const std::vector<Case> cases{
      [](const Module& m, const at::Tensor& x) {
        return torch::cat({conv(m, x) * 0.5, x}, 1);
      }},
+    {"a write to what a list was extended by",
+     "  y = self.conv(x)\n  l = [x]\n  l.extend([y.view([2, -1])])\n  l[1].mul_(3.0)\n  return y * y\n",
+     [](const Module& m, const at::Tensor& x) { return (conv(m, x) * 3.0).pow(2); }},
+    {"a write to what a copy of a list holds",
+     "  y = self.conv(x)\n  l = [y.view([2, -1])] * 2\n  m = l.copy()\n  m += [x]\n  m[1].mul_(3.0)\n  "
+     "return y * y\n",
+     [](const Module& m, const at::Tensor& x) { return (conv(m, x) * 3.0).pow(2); }},
+    {"a write to a copy in another layout",
+     "  y = self.conv(x)\n  z = y.to(memory_format=torch.channels_last)\n  z.mul_(2.0)\n  return y * z\n",
+     [](const Module& m, const at::Tensor& x) { return conv(m, x).pow(2) * 2.0; }},
+    {"pairs of pixels as complex numbers",
+     "  y = self.conv(x)\n  z = torch.view_as_complex(y.view([2, 3, 6, 3, 2]))\n  return "
+     "torch.view_as_real(z * z)\n",
+     [](const Module& m, const at::Tensor& x) {
+       const at::Tensor z = torch::view_as_complex(conv(m, x).view({2, 3, 6, 3, 2}));
+       return torch::view_as_real(z * z);
+     }},
     {"a write to an entry of a list, behind a branch that is never taken",
      "  l = [x * 2.0, x]\n  l[0].mul_(0.5)\n  if x.dim() == 9:\n    return x\n  return "
      "torch.stack(l).pow(2)\n",

@@ -165,6 +165,7 @@ TEST_CASE(
   counter.register_parameter("count", torch::zeros({1}), false);  // asks for no gradient, as people do
   counter.register_buffer("average", torch::ones({3}));
   counter.register_attribute("calls", c10::IntType::get(), 0);
+  counter.register_buffer("held", torch::ones({1}));
   counter.register_attribute("seen", c10::ListType::ofTensors(), c10::List<at::Tensor>());
   counter.define(R"(
     def forward(self, x):
@@ -172,7 +173,10 @@ TEST_CASE(
         self.average.mul_(0.9).add_(x.detach().mean([0, 2, 3]) * 0.1)
         self.calls += 1
         self.seen.append(x)
-        return (x * x).mean([2, 3]) * self.average * self.count * float(self.calls) * float(len(self.seen))
+        held: List[Tensor] = []
+        held.extend([self.held])
+        held[0].add_(1.0)
+        return (x * x).mean([2, 3]) * self.held * self.average * self.count * float(self.calls) * float(len(self.seen))
   )");
   Module module("Net");
   module.register_module("counter", counter);

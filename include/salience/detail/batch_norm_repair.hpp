@@ -1,18 +1,13 @@
 // BatchNormRepair: LibTorch's CPU gradient of batch normalisation, where that is wrong.
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <memory>
 #include <optional>
-#include <string_view>
-#include <vector>
+#include <utility>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/native_batch_norm_backward_ops.h>
-#include <ATen/record_function.h>
-
-#include <salience/detail/recorded_inputs.hpp>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 namespace salience::detail {
 
@@ -40,58 +35,50 @@ inline std::optional<at::MemoryFormat> misread(const at::Tensor& gradient, const
   return layout;
 }
 
-/// As long as it lives, gradients of batch_norm and instance_norm that this thread computes are right.
-/// LibTorch tells a callback of each operator; where its kernel misread the incoming gradient, the operator
-/// runs once more with that gradient in the input's layout, and what it gives replaces the result.
+/// Where LibTorch is told to come here first, on threads that ask for it. Of the keys that it leaves to
+/// others this one is used by its own tests alone.
+inline constexpr c10::DispatchKey repair_key = c10::DispatchKey::TESTING_ONLY_GenericMode;
+
+template <class Schema>
+struct BatchNormBackward;
+
+/// The operator's own gradient, given what comes in where the kernel can read it.
+template <class Result, class... Rest>
+struct BatchNormBackward<Result(const at::Tensor&, const at::Tensor&, Rest...)> {
+  static Result call(const at::Tensor& gradient, const at::Tensor& input, Rest... rest) {
+    const c10::impl::ExcludeDispatchKeyGuard to_the_operator(repair_key);
+    const auto layout = misread(gradient, input);
+    return at::_ops::native_batch_norm_backward::call(layout ? gradient.contiguous(*layout) : gradient, input,
+                                                      rest...);
+  }
+};
+
+/// Registers the above for as long as the process lives; all other operators pass the key over, which costs
+/// them nothing.
+inline void register_batch_norm_repair() {
+  static const auto registered = [] {
+    auto& dispatcher = c10::Dispatcher::singleton();
+    auto others = dispatcher.registerFallback(repair_key, c10::KernelFunction::makeFallthrough(), "salience");
+    auto own =
+        dispatcher.registerImpl({"aten::native_batch_norm_backward", ""}, repair_key,
+                                c10::KernelFunction::makeFromUnboxedRuntimeFunction(
+                                    &BatchNormBackward<at::_ops::native_batch_norm_backward::schema>::call),
+                                {}, nullptr, "salience");
+    return std::pair(std::move(others), std::move(own));
+  }();
+  (void)registered;
+}
+
+/// As long as it lives, gradients of batch_norm and instance_norm that this thread asks for are right.
 class BatchNormRepair {
  public:
-  BatchNormRepair() : handle_(at::addThreadLocalCallback(callback())) {}
+  BatchNormRepair() { register_batch_norm_repair(); }
   BatchNormRepair(const BatchNormRepair&) = delete;
   BatchNormRepair& operator=(const BatchNormRepair&) = delete;
-  ~BatchNormRepair() { at::removeCallback(handle_); }
+  ~BatchNormRepair() = default;
 
  private:
-  struct Misread : at::ObserverContext {
-    Misread(c10::ArrayRef<const c10::IValue> all, at::MemoryFormat wanted)
-        : inputs(all.begin(), all.end()), layout(wanted) {}
-
-    std::vector<c10::IValue> inputs;
-    at::MemoryFormat layout;
-  };
-
-  static std::unique_ptr<at::ObserverContext> before(const at::RecordFunction& function) {
-    if (std::string_view(function.name()) != "aten::native_batch_norm_backward") return nullptr;
-    const auto inputs = inputs_of(RecordedInputs{}, function);
-    const auto layout = misread(inputs[0].toTensor(), inputs[1].toTensor());
-    return layout ? std::make_unique<Misread>(inputs, *layout) : nullptr;
-  }
-
-  static void after(const at::RecordFunction& function, at::ObserverContext* context) {
-    if (!context) return;
-    const at::DisableRecordFunctionGuard no_recursion;
-    const auto* const wrong = static_cast<const Misread*>(context);
-    const std::vector<c10::IValue>& in = wrong->inputs;
-    const auto tensor = [&in](std::size_t i) { return in[i].toOptional<at::Tensor>(); };
-    const c10::List<bool> wanted = in[9].toBoolList();
-    const auto [input, weight, bias] = at::_ops::native_batch_norm_backward::call(
-        in[0].toTensor().contiguous(wrong->layout), in[1].toTensor(), tensor(2), tensor(3), tensor(4),
-        tensor(5), tensor(6), in[7].toBool(), in[8].toDouble(), {wanted[0], wanted[1], wanted[2]});
-    const std::array right{input, weight, bias};
-    for (std::size_t i = 0; i < right.size(); ++i) {
-      const at::Tensor output = function.outputs()[i].toTensor();
-      if (output.defined()) output.copy_(right[i]);
-    }
-  }
-
-  static at::RecordFunctionCallback callback() {
-    return at::RecordFunctionCallback(before, after)
-        .needsInputs(true)
-        .needsOutputs(true)
-        .scopes({at::RecordScope::FUNCTION});
-  }
-
-  at::RecordFunctionGuard enabled_{true};  // the thread may have switched recording off
-  at::CallbackHandle handle_;
+  c10::impl::IncludeDispatchKeyGuard included_{repair_key};
 };
 
 }  // namespace salience::detail

@@ -193,7 +193,7 @@ class Aliases {
     const auto& returns = schema.returns();
     const bool gives_its_input = std::any_of(returns.begin(), returns.end(), tied);
     if (std::any_of(arguments.begin(), arguments.end(), wild) ||
-        std::any_of(returns.begin(), returns.end(), wild) ||
+        std::any_of(returns.begin(), returns.end(), wild) || moves_elements(*known, node) ||
         (!gives_its_input && may_give_its_input(*known, node))) {
       unite_all(node);
     }
@@ -204,6 +204,28 @@ class Aliases {
       for (const torch::jit::Value* output : node->outputs()) unite(output, node->input(i));
     }
     writes_statistics(node);
+  }
+
+  static bool holds_tensors(const c10::TypePtr& type) {
+    const auto parts = type->containedTypes();
+    return type->kind() == c10::TypeKind::TensorType || type->kind() == c10::TypeKind::AnyType ||
+           std::any_of(parts.begin(), parts.end(), holds_tensors);
+  }
+
+  static bool is_in_dispatcher(const torch::jit::Operator& known) {
+    return c10::Dispatcher::singleton().findSchema(known.schema().operator_name()).has_value();
+  }
+
+  /// TorchScript's own operators on lists and dictionaries (extend, copy, times) say nothing of the elements,
+  /// which are in both afterwards.
+  static bool moves_elements(const torch::jit::Operator& known, const torch::jit::Node* node) {
+    const auto container = [](const torch::jit::Value* value) {
+      return value->type()->kind() != c10::TypeKind::TensorType && holds_tensors(value->type());
+    };
+    const auto inputs = node->inputs(), outputs = node->outputs();
+    return (std::any_of(inputs.begin(), inputs.end(), container) ||
+            std::any_of(outputs.begin(), outputs.end(), container)) &&
+           !is_in_dispatcher(known);
   }
 
   /// An operator that is written in terms of others may return its input or a view of it, though its schema

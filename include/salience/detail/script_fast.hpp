@@ -86,16 +86,31 @@ inline void widen(torch::jit::Graph& graph, torch::jit::Node* convolution) {
   convolution->output()->replaceAllUsesAfterNodeWith(narrow->node(), narrow);
 }
 
+/// Whether this node gives its input or a view of it in one layout, and a copy in another.
+inline bool is_perhaps_view(const torch::jit::Node* node) {
+  constexpr std::array<std::string_view, 7> kinds{"aten::view",       "aten::view_as", "aten::reshape",
+                                                  "aten::reshape_as", "aten::flatten", "aten::ravel",
+                                                  "aten::contiguous"};
+  if (is_one_of(node, kinds)) return true;
+  if (std::string_view(node->kind().toQualString()) != "aten::to" || node->inputs().size() < 5) return false;
+  const auto layout = torch::jit::toIValue(node->inputs().back());
+  return !layout || !layout->isNone();
+}
+
+/// Whether this node cannot do without the layout that it meets: it reads strides, or takes its input's
+/// memory for numbers of another type.
+inline bool reads_layout(const torch::jit::Node* node) {
+  constexpr std::array<std::string_view, 6> kinds{"aten::as_strided", "aten::as_strided_",
+                                                  "aten::stride",     "aten::is_contiguous",
+                                                  "aten::set_",       "aten::view_as_complex"};
+  return is_one_of(node, kinds) || (std::string_view(node->kind().toQualString()) == "aten::view" &&
+                                    node->input(1)->type()->kind() == c10::TypeKind::IntType);
+}
+
 /// Whether what the graph gives depends on how this node's input lies in memory: on its strides, or on
 /// whether the result, to which something is written, is a view or a copy.
 inline bool depends_on_layout(const torch::jit::Node* node, const Aliases& aliases) {
-  constexpr std::array<std::string_view, 5> strides{"aten::as_strided", "aten::as_strided_", "aten::stride",
-                                                    "aten::is_contiguous", "aten::set_"};
-  constexpr std::array<std::string_view, 7> perhaps_views{
-      "aten::view",    "aten::view_as", "aten::reshape",   "aten::reshape_as",
-      "aten::flatten", "aten::ravel",   "aten::contiguous"};
-  return is_one_of(node, strides) ||
-         (is_one_of(node, perhaps_views) && aliases.written_after(node, node->output()));
+  return reads_layout(node) || (is_perhaps_view(node) && aliases.written_after(node, node->output()));
 }
 
 /// Convolution weights channels-last, and views as reshapes, since a channels-last tensor cannot be viewed

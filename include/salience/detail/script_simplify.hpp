@@ -166,9 +166,13 @@ inline void simplify(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit
   remove_dropout(*graph);
   copy_written_constants(*graph, module);
   const WritesHeld held(graph);
+  const auto propagate = [&graph] {
+    torch::jit::PeepholeOptimize(graph, /*disable_shape_peepholes=*/true);
+    torch::jit::ConstantPropagationImmutableTypes(graph);
+  };
+  propagate();  // the next pass wants an autocast's device as a constant
   torch::jit::Autocast(graph);
-  torch::jit::PeepholeOptimize(graph, /*disable_shape_peepholes=*/true);
-  torch::jit::ConstantPropagationImmutableTypes(graph);
+  propagate();
   torch::jit::ConstantPooling(graph);
   lay_rows_for_antialiasing(*graph);
 }

@@ -142,13 +142,17 @@ class ScriptModel {
     View(const torch::jit::Module& module, ScriptModelOptions wanted, bool just_loaded)
         : options(std::move(wanted)) {
       const detail::Recording recording;
-      try {
-        self = detail::snapshot(module, place(), just_loaded);
-        marked = detail::forward_graph(self, place());
-      } catch (const c10::Error& error) {
-        std::throw_with_nested(ModelError(
-            detail::concat("the model cannot be moved as the options say: ", detail::first_cause(error))));
-      }
+      const auto attempt = [](const char* failure, const auto& step) {
+        try {
+          step();
+        } catch (const c10::Error& error) {
+          std::throw_with_nested(ModelError(detail::concat(failure, ": ", detail::first_cause(error))));
+        }
+      };
+      attempt("the model cannot be moved as the options say",
+              [&] { self = detail::snapshot(module, place(), just_loaded); });
+      attempt("the model's program cannot be prepared",
+              [&] { marked = detail::forward_graph(self, place()); });
       detail::warn_of_chance(*marked);
       layouts = detail::LayerLayouts(*marked, self);
       whole = prepared(detail::tapped_graph(*marked, self, {}));
