@@ -147,7 +147,7 @@ class ChannelSearch {
   };
 
   std::optional<c10::IValue> constant(const torch::jit::Value* value) const {
-    if (const auto known = torch::jit::toIValue(value)) return known;
+    if (auto known = torch::jit::toIValue(value)) return known;
     return attribute_of(value, graph_, module_);
   }
 
@@ -345,7 +345,9 @@ class LayerLayouts {
 
   /// Tells who takes the last convolution for the last layer where it is the first, before token layers.
   void warn(std::span<const std::string> names) const {
-    if (!warning_.empty() && std::find(names.begin(), names.end(), "") != names.end()) TORCH_WARN(warning_);
+    if (!warning_.empty() && std::find(names.begin(), names.end(), "") != names.end()) {
+      TORCH_WARN(warning_);
+    }
   }
 
  private:

@@ -37,7 +37,7 @@ struct AgreeingTarget {
   const at::Tensor& explained;  // (N)
 
   at::Tensor choose(const at::Tensor& output) const {
-    const at::Tensor classes = explained.to(output.device());
+    at::Tensor classes = explained.to(output.device());
     if constexpr (!takes_any_class<T>) {
       const at::Tensor own = target.choose(output);
       if (own.defined() && !own.equal(classes)) throw conflict(own.cpu(), classes.cpu());

@@ -90,7 +90,7 @@ class ClassOutput {
   /// (N, K), in [0, 1]. Throws TargetError for a bare score.
   at::Tensor probabilities() const {
     require_probability();
-    const at::Tensor values = rows();
+    at::Tensor values = rows();
     if (type_ == OutputType::probabilities) return values;
     if (single()) return values.sigmoid();
     if (type_ == OutputType::logits) return values.softmax(1);
@@ -106,7 +106,7 @@ class ClassOutput {
     if (single() && type_ != OutputType::probabilities) return of(logits(chosen).log_softmax(1), chosen);
     const at::Tensor own = of(rows(), chosen);
     if (type_ == OutputType::probabilities) return own.log();
-    const at::Tensor of_logits = of(output_.log_softmax(1), chosen);
+    at::Tensor of_logits = of(output_.log_softmax(1), chosen);
     if (type_ == OutputType::logits) return of_logits;
     const at::Tensor already = holds_probabilities();
     // The logarithm of what is no probability would bring NaN into the gradient.
