@@ -20,7 +20,7 @@ LAYERS = (
     ("script", r"model/script_model|metric/script_|salience\.hpp|" + re.escape(USER), 20),
     ("rules", r"method/(rectifiers|backward_rule|guided_|explanation)", 8),
     ("picture", r"picture/|error|version|file|fwd", 1),
-    ("tensor", r"", 4),
+    ("tensor", r"", 5),
 )
 USER_FILE = """#include <salience/method/gradient_attributor.hpp>
 #include <salience/model/script_model.hpp>
