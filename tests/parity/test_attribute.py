@@ -307,6 +307,14 @@ class Attribute(unittest.TestCase):
         told, _ = self.run_net(path, "--output-type", "logits")
         self.assertAlmostEqual(told["top"][0]["probability"], float(probabilities.softmax(1).max()), delta=1e-12)
 
+    def test_a_trace_in_training_mode_is_told_in_one_line(self):
+        path, net, x = self.outputs([torch.nn.Dropout(0.5), torch.nn.Linear(320, 5)])
+        torch.jit.trace(net.float().train(), x.detach().float(), check_trace=False).save(str(path))
+        self.run_net(path, warns="1 dropout as in training")
+        self.run_net(path, "--prepare", "fast", warns="call model.eval() before torch.jit.trace")
+        torch.jit.script(net.train()).save(str(path))  # this one knows its mode
+        self.run_net(path)
+
     def test_a_bare_score_has_no_probability(self):
         path, net, x = self.outputs([torch.nn.Linear(320, 1), torch.nn.Flatten(0)])
         (slope,) = torch.autograd.grad(net(x)[0], x)

@@ -142,7 +142,7 @@ const std::vector<Case> cases{
      "return y * y\n",
      [](const Module& m, const at::Tensor& x) { return (conv(m, x) * 3.0).pow(2); }},
     {"a write to a copy in another layout",
-     "  y = self.conv(x)\n  z = y.to(memory_format=torch.channels_last)\n  z.mul_(2.0)\n  return y * z\n",
+     "  y = self.conv(x)\n  z = y.to(memory_format=2)\n  z.mul_(2.0)\n  return y * z\n",
      [](const Module& m, const at::Tensor& x) { return conv(m, x).pow(2) * 2.0; }},
     {"pairs of pixels as complex numbers",
      "  y = self.conv(x)\n  z = torch.view_as_complex(y.view([2, 3, 6, 3, 2]))\n  return "

@@ -1,4 +1,4 @@
-// The private view of a torch::jit::Module, and what it returns. For model/script_model.hpp alone.
+// The private snapshot of a torch::jit::Module, and what it returns. For model/script_model.hpp alone.
 #pragma once
 
 #include <cstddef>

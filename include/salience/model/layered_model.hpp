@@ -18,7 +18,7 @@ namespace salience {
 
 /// Where the channels of a layer's output are, as far as a model knows.
 enum class ChannelAxis {
-  unknown,  ///< nothing is known: who needs it may look at the shape, and must not guess
+  unknown,  ///< nothing is known: who needs it may look at the shape
   first,    ///< in the second dimension, as in what a convolution gives: (N, C, h, w), (N, C, L)
   last,     ///< in the last dimension, as in tokens (N, T, C) and in the stages of Swin (N, h, w, C)
 };

@@ -34,7 +34,10 @@ namespace salience {
 
 /// What may be done to a model before it is run.
 enum class Prepare {
-  none,  ///< the same operations as the module's own forward: the same bits as Python on the same LibTorch
+  /// The same operations as the module's own forward: the same bits as Python on the same LibTorch, where
+  /// those are
+  /// right (docs/reliability.md).
+  none,
   /// BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to rounding.
   fast,
 };
