@@ -196,6 +196,11 @@ CASES = {
            for g in futures:
                out = out + torch.jit.wait(g)
            return self.finish(out)""",
+    "an autocast of the model's own":
+        """h = self.m0(x)
+           with torch.autocast("cpu", enabled=False):
+               h = h * torch.tanh(h)
+           return self.finish(h)""",
     "an activation in place on a view":
         """h = self.m0(x)
            v = self.m2(h[:, 1:])
