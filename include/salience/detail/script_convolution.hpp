@@ -12,18 +12,14 @@
 
 #include <torch/script.h>
 
+#include <salience/detail/channel_kinds.hpp>
 #include <salience/detail/script_aliases.hpp>
 #include <salience/detail/script_inline.hpp>
 
 namespace salience::detail {
 
-/// A trace has _convolution, a script has conv2d.
 inline bool is_convolution(const torch::jit::Node* node) {
-  constexpr std::array<std::string_view, 9> kinds{
-      "aten::_convolution",     "aten::convolution",      "aten::_convolution_mode",
-      "aten::conv1d",           "aten::conv2d",           "aten::conv3d",
-      "aten::conv_transpose1d", "aten::conv_transpose2d", "aten::conv_transpose3d"};
-  return is_one_of(node, kinds);
+  return is_convolution(std::string_view(node->kind().toQualString()));
 }
 
 /// All convolutions in the order of the program.
