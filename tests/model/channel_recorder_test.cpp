@@ -67,6 +67,9 @@ TEST_CASE("FeaturesHead sees where the channels of its features are") {
   CHECK(seen([](const at::Tensor& x) { return tokens(x); }) == last);
   CHECK(seen([](const at::Tensor& x) { return linear(tokens(x)); }) == last);
   CHECK(seen([](const at::Tensor& x) { return tokens(x).matmul(normal({6, 5})); }) == last);
+  CHECK(seen([](const at::Tensor& x) { return normal({5, 8}).matmul(conv(x)); }) == first);
+  CHECK(seen([](const at::Tensor& x) { return normal({5, 8}).matmul(x).matmul(normal({8, 5})); }) == first);
+  CHECK(seen([](const at::Tensor& x) { return normal({9, 64}).matmul(tokens(x)); }) == last);
   CHECK(seen([](const at::Tensor& x) {
           return at::_ops::layer_norm::call(tokens(x).unflatten(1, {8, 8}), {6}, {}, {}, 1e-5, true);
         }) == last);
@@ -81,6 +84,7 @@ TEST_CASE("FeaturesHead sees where the channels of its features are") {
 
 TEST_CASE("what it has not seen it does not know") {
   CHECK(seen([](const at::Tensor& x) { return x.mul(2.0); }, normal({2, 3, 18})) == unknown);
+  CHECK(seen([](const at::Tensor& x) { return normal({3, 3}).matmul(x); }, normal({2, 3, 18})) == unknown);
   CHECK(seen([](const at::Tensor& x) { return conv(x).permute({1, 0, 2, 3}); }) == unknown);
   CHECK(seen([](const at::Tensor& x) { return conv(x).reshape({2, 8, 8, 6}); }) == unknown);
   CHECK(seen([](const at::Tensor& x) { return conv(x).transpose_(1, 3).mul(1.0); }) == last);

@@ -319,12 +319,16 @@ ChannelPlace channels_after(std::string_view kind, const Arguments& in) {
   }
   if (is_elementwise(kind)) return in.all();
   const ChannelPlace place = in.place(0);
+  // A matrix on the left mixes the rows of what is on the right, and moves nothing.
+  if (is_product(kind) && !place.data) return in.place(1).with(in.place(1).channel, 0);
   if (!place.data) return {.data = in.all().data};
   if (is_channel_norm(kind)) {
     return !place.channel || *place.channel == 1 ? place.with(1, place.count) : place.unknown();
   }
   if (kind == "aten::linear" || (is_product(kind) && !in.place(1).data)) {
-    // Along another dimension than the channels' it mixes places, as in an MLP-Mixer.
+    // Along another dimension than the channels' it mixes places, as in an MLP-Mixer. mm and bmm are what matmul
+    // is made of, behind a transpose or not: where the channels were not known they are not after them.
+    if (!place.channel && (kind == "aten::mm" || kind == "aten::bmm")) return place;
     return !place.channel || place.is_last() ? place.with(-1, in.channels()) : place;
   }
   if (is_last_norm(kind)) return place.channel || in.length(1) != 1 ? place : place.with(-1, 0);
