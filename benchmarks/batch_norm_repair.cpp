@@ -1,9 +1,9 @@
 // What does it cost that the gradient of BatchNorm is repaired? Backward passes with and without, in turn.
 //
 //     batch_norm_repair MODEL.pt SIZE [ROUNDS]
-#include <salience/detail/batch_norm_repair.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/script_model.hpp>
+#include <salience/tensor/batch_norm_repair.hpp>
 
 #include <ATen/Parallel.h>
 

@@ -380,7 +380,7 @@ def dataset():
         manifest.write_text("\n".join((paths * count)[:count]) + "\n")
         settings.append((net, file, size, manifest))
 
-    program = SETTING.build / "examples/attribute_dataset/attribute_dataset"
+    program = SETTING.build / "programs/attribute_dataset/attribute_dataset"
     out = folder / "out"
 
     def ours(file, size, manifest, threads, ranks=1):

@@ -24,7 +24,7 @@
 #include <utility>
 #include <vector>
 
-#include "../examples/attribute_dataset/hand_out.hpp"
+#include "../programs/attribute_dataset/hand_out.hpp"
 
 namespace {
 

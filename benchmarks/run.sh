@@ -35,7 +35,7 @@ if [[ ${1:-} == --report-only ]]; then
 fi
 
 mapfile -t torch < <(torch_options "$TORCH_DIR")
-logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF -DSALIENCE_BUILD_EXAMPLES=ON \
+logged configure "$build" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_TESTS=OFF -DSALIENCE_BUILD_PROGRAMS=ON \
   -DSALIENCE_BUILD_BENCHMARKS=ON "${torch[@]}" || {
   show_log
   stop "CMake could not configure the build."

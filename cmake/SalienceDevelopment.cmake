@@ -14,7 +14,7 @@ if(SALIENCE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(salience_development INTERFACE)
-target_compile_options(salience_development INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Werror)
+target_compile_options(salience_development INTERFACE -Wall -Wextra -Wpedantic -Wconversion)
 if(TARGET Salience::image_io)
   target_link_libraries(salience_development INTERFACE Salience::image_io)
 endif()

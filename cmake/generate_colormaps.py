@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes include/salience/detail/colormap_tables.hpp from matplotlib's colour maps.
+"""Writes include/salience/picture/detail/colormap_tables.hpp from matplotlib's colour maps.
 
     python3 cmake/generate_colormaps.py [--check]
 
@@ -16,7 +16,7 @@ NAMES = (
     "viridis plasma inferno magma cividis turbo hot afmhot coolwarm bwr seismic RdBu PiYG jet gray bone copper "
     "Greys Reds Greens Blues Purples YlOrRd Spectral twilight"
 ).split()
-HEADER = pathlib.Path(__file__).parent.parent / "include/salience/detail/colormap_tables.hpp"
+HEADER = pathlib.Path(__file__).parent.parent / "include/salience/picture/detail/colormap_tables.hpp"
 
 
 def table(name):

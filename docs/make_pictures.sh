@@ -3,7 +3,7 @@
 # and a shipped scene. The latter takes chromium and is left as it is without.
 #
 #   bash docs/make_pictures.sh                                # builds the program under build/pictures first
-#   ATTRIBUTE=build/examples/attribute/attribute bash docs/make_pictures.sh
+#   ATTRIBUTE=build/programs/attribute/attribute bash docs/make_pictures.sh
 #
 # Building needs LibTorch: CMAKE_PREFIX_PATH, or the torch of the python3 that is found.
 set -euo pipefail
@@ -13,7 +13,7 @@ if [[ -z "${ATTRIBUTE:-}" ]]; then
   prefix="${CMAKE_PREFIX_PATH:-$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')}"
   cmake -S . -B build/pictures -DSALIENCE_BUILD_TESTS=OFF "-DCMAKE_PREFIX_PATH=$prefix"
   cmake --build build/pictures --target attribute
-  ATTRIBUTE=build/pictures/examples/attribute/attribute
+  ATTRIBUTE=build/pictures/programs/attribute/attribute
 fi
 
 work="$(mktemp -d)"

@@ -39,7 +39,7 @@ fi
 say "Explaining $image with $model"
 say
 touch "$build/started"
-"$build/examples/attribute/attribute" "${arguments[@]}" >"$build/attribute.txt"
+"$build/programs/attribute/attribute" "${arguments[@]}" >"$build/attribute.txt"
 sed -n '/^target:/,$p' "$build/attribute.txt"
 say
 say "Wrote:"

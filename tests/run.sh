@@ -23,7 +23,7 @@ build() {
   shift 2
   TREES+=("$name")
   stage "Configuring the tree $name" configure "$tree" -DCMAKE_BUILD_TYPE=Release \
-    -DSALIENCE_BUILD_EXAMPLES=ON -DSALIENCE_BUILD_TESTS=ON "-DSALIENCE_TEST_PREFIX=$name." \
+    -DSALIENCE_BUILD_TESTS=ON -DCMAKE_COMPILE_WARNING_AS_ERROR=ON "-DSALIENCE_TEST_PREFIX=$name." \
     "${options[@]}" "$@" || return 0
   stage "Building the tree $name" cmake --build "$tree" -- -k 0 || true
 }
@@ -64,7 +64,7 @@ build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
 if [[ ! $quick ]]; then
   # clang without optimisation: g++ takes twice as long to compile sanitized files.
   build asan "$TORCH_DIR" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \
-    -DSALIENCE_BUILD_EXAMPLES=OFF -DSALIENCE_TEST_SANITIZED=ON
+    -DSALIENCE_BUILD_EXAMPLES=OFF -DSALIENCE_BUILD_PROGRAMS=OFF -DSALIENCE_TEST_SANITIZED=ON
 fi
 
 mkdir -p "$SALIENCE_BUILD/tests"

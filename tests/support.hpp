@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include <salience/detail/tensor.hpp>
+#include <salience/tensor/tensor.hpp>
 
 // LibTorch 2.14 has one: a test that uses all names of ours must write salience::detail.
 namespace detail {}

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "../examples/on_warning.hpp"
+#include "../programs/common/on_warning.hpp"
 
 namespace support {
 

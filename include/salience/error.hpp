@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-// clang has no name for -funsafe-math-optimizations alone, and detail/vectorized.hpp bears it.
+// clang has no name for -funsafe-math-optimizations alone, and picture/detail/vectorized.hpp bears it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0) || \
     defined(__ASSOCIATIVE_MATH__)
 #error "Salience: -ffast-math and its parts make maps wrong and hide NaN; add -fno-fast-math behind them"

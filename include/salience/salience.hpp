@@ -30,7 +30,6 @@
 
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
-#include <salience/model/channel_recorder.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 #include <salience/model/script_model.hpp>
@@ -44,8 +43,10 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/method/noise.hpp>
 #include <salience/method/smooth_grad.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/variant_scores.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
@@ -54,18 +55,15 @@
 #include <salience/method/token_grid.hpp>
 #include <salience/method/cam_weighting.hpp>
 #include <salience/method/grad_cam.hpp>
-#include <salience/method/rectifiers.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/explanation.hpp>
 #include <salience/method/guided_grad_cam.hpp>
 
 #include <salience/view/attribution_options.hpp>
-#include <salience/view/planes.hpp>
 #include <salience/view/attribution_processor.hpp>
 
 #include <salience/metric/pixel_map.hpp>
-#include <salience/metric/variant_scores.hpp>
 #include <salience/metric/deletion_insertion.hpp>
 #include <salience/metric/road.hpp>
 #include <salience/metric/infidelity.hpp>
@@ -76,4 +74,4 @@
 #include <salience/metric/complexity.hpp>
 #include <salience/metric/similarity.hpp>
 #include <salience/metric/randomization.hpp>
-#include <salience/metric/script_randomized_module.hpp>
+#include <salience/metric/randomized_module.hpp>

@@ -1,4 +1,4 @@
-#include "../../examples/attribute_dataset/bounded_queue.hpp"
+#include "../../programs/attribute_dataset/bounded_queue.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "../../examples/attribute_dataset/exact.hpp"
+#include "../../programs/attribute_dataset/exact.hpp"
 
 #include <doctest/doctest.h>
 

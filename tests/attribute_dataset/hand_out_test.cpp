@@ -1,4 +1,4 @@
-#include "../../examples/attribute_dataset/hand_out.hpp"
+#include "../../programs/attribute_dataset/hand_out.hpp"
 
 #include <doctest/doctest.h>
 

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <span>
 
-#include <salience/detail/picture_check.hpp>
+#include <salience/picture/detail/picture_check.hpp>
 #include <salience/picture/image_io.hpp>
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);

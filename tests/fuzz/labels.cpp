@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/target/prediction.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace {
 

@@ -10,9 +10,9 @@
 
 #include <ATen/ops/conv2d.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include <c10/util/Exception.h>
 
-#include <salience/detail/tensor.hpp>
+#include <salience/tensor/tensor.hpp>
 #include <salience/view/attribution_processor.hpp>
 
 namespace {

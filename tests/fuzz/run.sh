@@ -26,7 +26,7 @@ options=(-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-rec
 
 compile() {
   local -a libtorch=()
-  if grep -q 'salience/\(detail/tensor\|model\|target\|view\)' "$folder/$1.cpp"; then
+  if grep -q 'salience/\(tensor\|model\|target\|view\)' "$folder/$1.cpp"; then
     libtorch=(-isystem "$torch/include" "-L$torch/lib" "-Wl,-rpath,$torch/lib" -ltorch -ltorch_cpu -lc10)
   fi
   clang++ "${options[@]}" "$folder/$1.cpp" -o "$out/$1" "${libtorch[@]}"

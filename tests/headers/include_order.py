@@ -1,4 +1,4 @@
-"""A header includes only what stands above it (docs/architecture.md), and LibTorch only as its layer may.
+"""A header includes only what stands above it in include/layers.txt, and LibTorch only as its layer may.
 
     include_order.py INCLUDE_FOLDER     checks the headers below INCLUDE_FOLDER/salience; exit 1 names each offence
     include_order.py --self-test        checks that each rule catches what breaks it
@@ -9,36 +9,29 @@ import re
 import sys
 import tempfile
 
-# What a room may include beside itself and the standard library. The order is the way of the data.
-ABOVE = {
-    "version": "",
-    "fwd": "",
-    "error": "version",
-    "file": "error",
-    "detail": "error file",
-    "picture": "error file detail",
-    "input": "error detail picture",
-    "model": "error detail",
-    "target": "error file detail model",
-    "method": "error detail model target",
-    "view": "error detail picture input target method",
-    "metric": "error detail picture input model target method view",
-    "script": "error file detail model target",
-    "salience": "version error file detail picture input model target method view metric script",
-}
-PICTURES = {"version", "fwd", "error", "file", "picture"}  # the layer without LibTorch
+PRIVATE = {"tensor", "graph"}  # rooms that no user names
 OPTIONAL = {"salience/version.hpp", "salience/fwd.hpp"}  # salience.hpp need not name them
 
 LIBTORCH = re.compile(r"(torch|ATen|c10|caffe2)/")
-# The small headers, which every room above the pictures may include; see the layers in docs/architecture.md.
-CHEAP = re.compile(r"ATen/(?!ATen\.h|Functions\.h|ops/(?!\w+_ops\.h))|c10/")
-AUTOGRAD = re.compile(r"torch/csrc/autograd/")
+# Of LibTorch, what a layer may include: "small" are the headers that cost little; see docs/architecture.md.
+SMALL = r"ATen/(?!ATen\.h|Functions\.h|ops/(?!\w+_ops\.h))|c10/"
+OF_LIBTORCH = {
+    "none": re.compile(r"(?!)"),
+    "small": re.compile(SMALL),
+    "autograd": re.compile(SMALL + r"|torch/csrc/autograd/"),
+    "script": re.compile(r"(?!torch/torch\.h|torch/all\.h)"),
+}
+
+
+def read_layers(text):
+    """The lines of include/layers.txt: (pattern, LibTorch, the rooms that may be included)."""
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    return [(pattern, libtorch, rooms) for pattern, libtorch, *rooms in lines]
 
 
 def room(header):
-    """salience/method/x.hpp is in the room method; whatever needs <torch/script.h> is in the room script."""
-    parts = pathlib.PurePosixPath(header).with_suffix("").parts[1:]
-    return "script" if len(parts) > 1 and parts[-1].startswith("script_") else parts[0]
+    """salience/method/detail/x.hpp is in the room method, salience/error.hpp in the room error."""
+    return pathlib.PurePosixPath(header).with_suffix("").parts[1]
 
 
 def includes(folder):
@@ -50,26 +43,46 @@ def includes(folder):
     }
 
 
-def offences(folder):
+def table_offences(layers):
+    """A room may include only rooms whose lines stand above its own."""
+    seen = set()
+    for pattern, libtorch, rooms in layers:
+        here = room("salience/" + pattern)
+        seen.add(here)
+        if libtorch not in OF_LIBTORCH:
+            yield f"layers.txt: {pattern} has '{libtorch}' for LibTorch"
+        for other in (each.removesuffix("/detail") for each in rooms):
+            if other == here or other not in seen:
+                yield f"layers.txt: {pattern} includes '{other}', which does not stand above it"
+
+
+def offences(folder, layers):
+    yield from table_offences(layers)
     graph = includes(folder)
+
+    def layer(header):
+        return next((line for line in layers if header.startswith("salience/" + line[0])), None)
+
     for header, included in graph.items():
         here = room(header)
-        if here not in ABOVE:
-            yield f"{header}: there is no room '{here}' in include_order.py"
+        if layer(header) is None:
+            yield f"{header}: there is no room '{here}' in layers.txt"
             continue
+        _, libtorch, above = layer(header)
         for bracket, name in included:
             if bracket == '"':
                 yield f'{header}: write <{name}> instead of "{name}"'
             if name.startswith("salience/"):
                 if name not in graph:
                     yield f"{header}: there is no {name}"
-                elif room(name) != here and room(name) not in ABOVE[here].split():
+                elif room(name) != here and room(name) not in above:
                     yield f"{header}: {here} must not include {name}"
-            elif LIBTORCH.match(name):
-                if here in PICTURES:
-                    yield f"{header}: pictures know nothing of LibTorch, but this includes <{name}>"
-                elif not (here == "script" or CHEAP.match(name) or (here == "method" and AUTOGRAD.match(name))):
-                    yield f"{header}: <{name}> is too big for this layer"
+                elif "/detail/" in name and room(name) != here and not header.endswith("salience.hpp"):
+                    # What is shared between rooms stands in neither's detail.
+                    if room(name) + "/detail" not in above:
+                        yield f"{header}: {name} is a detail of {room(name)}"
+            elif LIBTORCH.match(name) and not OF_LIBTORCH[libtorch].match(name):
+                yield f"{header}: <{name}> is too big for this layer"
 
     # What a header reaches, itself included if there is a cycle.
     def reach(header):
@@ -85,15 +98,16 @@ def offences(folder):
     for header in graph:
         if header in reached[header]:
             yield f"{header}: includes itself in a circle"
-        if room(header) in PICTURES:
+        if layer(header):
             for name in sorted(filter(LIBTORCH.match, reached[header])):
-                yield f"{header}: pictures know nothing of LibTorch, but this reaches <{name}>"
+                if not OF_LIBTORCH[layer(header)[1]].match(name) and name not in [each for _, each in graph[header]]:
+                    yield f"{header}: reaches <{name}>, which is too big for this layer"
 
     # salience.hpp names every header that users meet, each after what it includes.
     whole = [name for _, name in graph.get("salience/salience.hpp", [])]
     if whole:
         for header in sorted(graph.keys() - set(whole) - OPTIONAL - {"salience/salience.hpp"}):
-            if not header.startswith("salience/detail/"):
+            if "/detail/" not in header and room(header) not in PRIVATE:
                 yield f"salience/salience.hpp: leaves out {header}"
         for place, name in enumerate(whole):
             for later in whole[place + 1:]:
@@ -101,29 +115,46 @@ def offences(folder):
                     yield f"salience/salience.hpp: names {name} before {later}, which it includes"
 
 
+GOOD_LAYERS = """
+error.hpp   none
+picture/    none      error
+tensor/     small     error
+graph/      script    tensor
+model/script_ script  graph
+model/      small
+method/     autograd  model
+view/       small     picture picture/detail method
+salience.hpp script   error picture model method view
+"""
+
+
 def self_test():
     good = {
         "error": "",
-        "detail/tensor": "ATen/core/Tensor.h salience/error.hpp",
-        "detail/script_graph": "torch/script.h",
+        "tensor/tensor": "ATen/core/Tensor.h salience/error.hpp",
+        "graph/graph": "torch/script.h",
         "picture/image": "salience/error.hpp",
+        "picture/detail/loops": "",
         "model/concepts": "ATen/core/Tensor.h",
-        "model/script_model": "torch/script.h salience/detail/script_graph.hpp",
+        "model/script_model": "torch/script.h salience/graph/graph.hpp",
+        "method/detail/nodes": "",
         "method/gradient": "salience/model/concepts.hpp ATen/ops/empty_ops.h torch/csrc/autograd/function.h",
+        "view/view": "salience/picture/detail/loops.hpp",
         "salience": "salience/error.hpp salience/picture/image.hpp salience/model/concepts.hpp "
-                    "salience/model/script_model.hpp salience/method/gradient.hpp",
+                    "salience/model/script_model.hpp salience/method/gradient.hpp salience/view/view.hpp",
     }
     broken = {  # the complaint, and what one header includes to deserve it
-        "pictures know nothing of LibTorch, but this includes": ("picture/image", "ATen/core/Tensor.h"),
-        "pictures know nothing of LibTorch, but this reaches": ("picture/image", "salience/detail/tensor.hpp"),
+        "<ATen/core/Tensor.h> is too big": ("picture/image", "ATen/core/Tensor.h"),
+        "picture/image.hpp: reaches <ATen/core/Tensor.h>": ("picture/image", "salience/tensor/tensor.hpp"),
+        "model/concepts.hpp: reaches <torch/script.h>": ("model/concepts", "salience/model/script_model.hpp"),
         "picture must not include": ("picture/image", "salience/method/gradient.hpp"),
         "method must not include salience/picture": ("method/gradient", "salience/picture/image.hpp"),
-        "method must not include salience/model/script": ("method/gradient", "salience/model/script_model.hpp"),
+        "nodes.hpp is a detail of method": ("view/view", "salience/method/detail/nodes.hpp"),
         "<torch/script.h> is too big": ("method/gradient", "torch/script.h"),
-        "<torch/torch.h> is too big": ("model/concepts", "torch/torch.h"),
+        "model/script_model.hpp: <torch/torch.h> is too big": ("model/script_model", "torch/torch.h"),
         "<torch/csrc/autograd/function.h> is too big": ("model/concepts", "torch/csrc/autograd/function.h"),
-        "<ATen/ops/empty.h> is too big": ("detail/tensor", "ATen/ops/empty.h"),
-        "<ATen/ATen.h> is too big": ("detail/tensor", "ATen/ATen.h"),
+        "<ATen/ops/empty.h> is too big": ("tensor/tensor", "ATen/ops/empty.h"),
+        "<ATen/ATen.h> is too big": ("tensor/tensor", "ATen/ATen.h"),
         "includes itself in a circle": ("picture/image", "salience/picture/image.hpp"),
         "there is no salience/error2.hpp": ("picture/image", "salience/error2.hpp"),
         "leaves out salience/method/gradient.hpp": ("salience", "salience/error.hpp"),
@@ -131,6 +162,7 @@ def self_test():
             "salience", "salience/picture/image.hpp salience/error.hpp"),
         "there is no room 'cellar'": ("cellar/wine", ""),
     }
+    layers = read_layers(GOOD_LAYERS)
     failures = []
     for complaint, (header, included) in [(None, ("error", "")), *broken.items()]:
         with tempfile.TemporaryDirectory() as folder:
@@ -138,11 +170,14 @@ def self_test():
                 path = pathlib.Path(folder, "salience", name + ".hpp")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("".join(f"#include <{each}>\n" for each in names.split()))
-            said = list(offences(pathlib.Path(folder)))
+            said = list(offences(pathlib.Path(folder), layers))
         if complaint is None and said:
             failures.append(f"complains of a good tree: {said}")
         if complaint is not None and not any(complaint in each for each in said):
             failures.append(f"does not say '{complaint}' of {header}, but {said}")
+    for line in ("picture/ none method", "method/ some"):
+        if not list(table_offences(read_layers("error.hpp none\n" + line))):
+            failures.append(f"takes the line '{line}'")
     return failures
 
 
@@ -152,6 +187,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "--self-test":
         found, praise = self_test(), "each rule catches what breaks it"
     else:
-        found, praise = list(offences(pathlib.Path(sys.argv[1]))), "every header includes only what stands above it"
+        folder = pathlib.Path(sys.argv[1])
+        found = list(offences(folder, read_layers((folder / "layers.txt").read_text(encoding="utf-8"))))
+        praise = "every header includes only what stands above it"
     print("\n".join(found) or praise)
     sys.exit(bool(found))

@@ -1,4 +1,4 @@
-#include <salience/model/channel_recorder.hpp>
+#include <salience/model/detail/channel_recorder.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 

@@ -1,4 +1,4 @@
-#include <salience/metric/script_randomized_module.hpp>
+#include <salience/metric/randomized_module.hpp>
 
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/metric/randomization.hpp>

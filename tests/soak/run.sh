@@ -13,7 +13,7 @@ need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-
 find_torch
 mapfile -t options < <(torch_options "$TORCH_DIR")
 tree=$SALIENCE_BUILD/soak
-stage "Configuring" configure "$tree" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_EXAMPLES=OFF \
+stage "Configuring" configure "$tree" -DCMAKE_BUILD_TYPE=Release -DSALIENCE_BUILD_EXAMPLES=OFF -DSALIENCE_BUILD_PROGRAMS=OFF \
   -DSALIENCE_BUILD_TESTS=ON "${options[@]}" || exit 1
 stage "Building" cmake --build "$tree" --target soak || exit 1
 OMP_NUM_THREADS=1 exec "$tree/tests/soak/soak" "$((minutes * 60))" 2 "$model"

@@ -13,10 +13,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/picture/image.hpp>
 #include <salience/picture/resize.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -16,11 +16,11 @@
 #include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/functions/tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/method/detail/rectifiers.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/recorded_pass.hpp>
-#include <salience/method/rectifiers.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -11,9 +11,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/blur.hpp>
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/method/detail/blur.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -7,8 +7,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/linalg_svd_ops.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/tensor/tensor.hpp>
 
 // A weighting is called with the activations A and the gradients G = ds/dA, both (N, C, h, w), and gives the
 // signed map (N, 1, h, w). Below, k is a channel and (i, j) a place.

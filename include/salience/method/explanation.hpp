@@ -7,7 +7,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/backward_rule.hpp>
@@ -19,6 +18,7 @@
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

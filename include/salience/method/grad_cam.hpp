@@ -11,8 +11,6 @@
 #include <ATen/ops/upsample_bilinear2d_ops.h>
 #include <c10/util/Exception.h>
 
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/cam_weighting.hpp>
@@ -21,6 +19,8 @@
 #include <salience/method/token_grid.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

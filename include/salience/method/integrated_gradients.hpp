@@ -12,16 +12,16 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/adaptive_integral.hpp>
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/detail/adaptive_integral.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

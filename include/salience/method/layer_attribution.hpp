@@ -11,11 +11,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/thread_modes.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

@@ -10,8 +10,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/blur.hpp>
 #include <salience/error.hpp>
+#include <salience/method/detail/blur.hpp>
 
 namespace salience {
 

@@ -11,14 +11,14 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/batch_norm_repair.hpp>
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/batch_norm_repair.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience::detail {
 

@@ -9,12 +9,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/noise.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/noise.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

@@ -10,8 +10,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience::detail {
 

@@ -11,9 +11,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -9,13 +9,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/noise.hpp>
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
-#include <salience/metric/variant_scores.hpp>
+#include <salience/method/noise.hpp>
+#include <salience/method/variant_scores.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

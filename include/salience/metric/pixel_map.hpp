@@ -5,8 +5,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/tensor/tensor.hpp>
 #include <salience/view/attribution_options.hpp>
 
 namespace salience {

@@ -6,13 +6,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/metric/pixel_map.hpp>
 #include <salience/metric/similarity.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

@@ -11,16 +11,16 @@
 #include <ATen/core/Tensor.h>
 #include <Eigen/SparseCholesky>
 
-#include <salience/detail/noise.hpp>
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/noise.hpp>
 #include <salience/method/recorded_pass.hpp>
+#include <salience/method/variant_scores.hpp>
 #include <salience/metric/pixel_map.hpp>
-#include <salience/metric/variant_scores.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/target/class_output.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

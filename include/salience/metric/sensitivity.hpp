@@ -8,15 +8,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/noise.hpp>
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/noise.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
-#include <salience/metric/variant_scores.hpp>
+#include <salience/method/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

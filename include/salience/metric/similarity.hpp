@@ -9,9 +9,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/metric/pixel_map.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -10,8 +10,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/error.hpp>
-#include <salience/model/channel_recorder.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/model/detail/channel_recorder.hpp>
 #include <salience/model/layered_model.hpp>
 
 namespace salience {

@@ -14,10 +14,10 @@
 #include <ATen/record_function.h>
 #include <c10/util/Exception.h>
 
-#include <salience/detail/channel_kinds.hpp>
 #include <salience/error.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/tensor/channel_place.hpp>
 
 namespace salience {
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <concepts>
-#include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -11,33 +10,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/channel_kinds.hpp>
 #include <salience/error.hpp>
+#include <salience/tensor/layer.hpp>
 
 namespace salience {
-
-/// Where the channels of a layer's output are, as far as a model knows.
-enum class ChannelAxis {
-  unknown,  ///< nothing is known: who needs it may look at the shape
-  first,    ///< in the second dimension, as in what a convolution gives: (N, C, h, w), (N, C, L)
-  last,     ///< in the last dimension, as in tokens (N, T, C) and in the stages of Swin (N, h, w, C)
-};
-
-/// A model's output and what some of its layers gave on the way. All of it belongs to one autograd graph, and
-/// the output depends on the layers' tensors as they are here: nothing writes into them afterwards.
-struct Tapped {
-  at::Tensor output;               ///< what the model gives
-  std::vector<at::Tensor> layers;  ///< one for each layer that was asked for, in that order
-  /// Where their channels are, one for each layer; empty: of none of them known.
-  std::vector<ChannelAxis> channels{};
-};
-
-/// A layer of a model, for a person to choose from.
-struct Layer {
-  std::string path;                   ///< its name, "layer4.1.conv2"
-  std::string type;                   ///< the name of its class, "Conv2d"
-  std::vector<std::int64_t> shape{};  ///< of its output; empty if that is unknown or not a tensor
-};
 
 /// Which layers a method looks at: `.layer = "features.28"`, or several, `.layer = {"layer3", "layer4"}`. The
 /// default is the last convolution.
@@ -72,12 +48,6 @@ concept LayeredModel = requires(const M& model, const at::Tensor& input,
 };
 
 namespace detail {
-
-inline ChannelAxis axis_of(const ChannelPlace& place) {
-  if (place.rank == 2) return ChannelAxis::unknown;  // (N, C): first and last
-  if (place.is_last()) return ChannelAxis::last;
-  return place.channel == 1 ? ChannelAxis::first : ChannelAxis::unknown;
-}
 
 /// How a message names a layer.
 inline std::string quoted_layer(const std::string& name) {

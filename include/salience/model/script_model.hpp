@@ -16,19 +16,19 @@
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/script.h>
 
-#include <salience/detail/script_activations.hpp>
-#include <salience/detail/script_chance.hpp>
-#include <salience/detail/script_channels.hpp>
-#include <salience/detail/script_fast.hpp>
-#include <salience/detail/script_file.hpp>
-#include <salience/detail/script_graph.hpp>
-#include <salience/detail/script_layers.hpp>
-#include <salience/detail/script_state.hpp>
-#include <salience/detail/script_view.hpp>
-#include <salience/detail/tensor.hpp>
-#include <salience/detail/thread_modes.hpp>
 #include <salience/error.hpp>
+#include <salience/graph/chance.hpp>
+#include <salience/graph/channels.hpp>
+#include <salience/graph/fold.hpp>
+#include <salience/graph/in_place.hpp>
+#include <salience/graph/layers.hpp>
+#include <salience/graph/script_file.hpp>
+#include <salience/graph/script_graph.hpp>
+#include <salience/graph/script_view.hpp>
+#include <salience/graph/state.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 

@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include <salience/detail/colormap_tables.hpp>
 #include <salience/error.hpp>
+#include <salience/picture/detail/colormap_tables.hpp>
 #include <salience/picture/heatmap.hpp>
 #include <salience/picture/image.hpp>
 

@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
-#include <salience/detail/stb_easy_font.hpp>
 #include <salience/error.hpp>
+#include <salience/picture/detail/stb_easy_font.hpp>
 #include <salience/picture/image.hpp>
 #include <salience/picture/resize.hpp>
 

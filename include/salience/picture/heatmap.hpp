@@ -12,8 +12,8 @@
 
 #include <Eigen/Core>
 
-#include <salience/detail/vectorized.hpp>
 #include <salience/error.hpp>
+#include <salience/picture/detail/vectorized.hpp>
 #include <salience/picture/image.hpp>
 
 namespace salience {

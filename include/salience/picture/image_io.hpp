@@ -17,10 +17,10 @@
 #include <string_view>
 #include <vector>
 
-#include <salience/detail/picture_check.hpp>
-#include <salience/detail/stb_image.hpp>
 #include <salience/error.hpp>
 #include <salience/file.hpp>
+#include <salience/picture/detail/picture_check.hpp>
+#include <salience/picture/detail/stb_image.hpp>
 #include <salience/picture/image.hpp>
 
 namespace salience {

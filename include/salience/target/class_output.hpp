@@ -7,8 +7,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

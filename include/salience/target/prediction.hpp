@@ -13,10 +13,10 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/file.hpp>
 #include <salience/target/class_output.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -11,11 +11,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/target/class_output.hpp>
 #include <salience/target/prediction.hpp>
+#include <salience/tensor/tensor.hpp>
 
 namespace salience {
 

@@ -15,14 +15,14 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <salience/detail/tensor.hpp>
 #include <salience/error.hpp>
 #include <salience/picture/colormap.hpp>
 #include <salience/picture/heatmap.hpp>
 #include <salience/picture/image.hpp>
 #include <salience/picture/overlay.hpp>
+#include <salience/tensor/tensor.hpp>
 #include <salience/view/attribution_options.hpp>
-#include <salience/view/planes.hpp>
+#include <salience/view/detail/planes.hpp>
 
 namespace salience {
 

@@ -1,0 +1,192 @@
+// The scores of many variants of an input, for the metrics that change it and look at what the model says.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/error.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/baseline.hpp>
+#include <salience/method/recorded_pass.hpp>
+#include <salience/method/streaming.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/target/class_output.hpp>
+#include <salience/target/target_selector.hpp>
+#include <salience/tensor/tensor.hpp>
+
+namespace salience::detail {
+
+/// A float64 table on the CPU of figures that are not known yet: all NaN.
+inline at::Tensor unknown(at::IntArrayRef sizes) {
+  return empty(sizes, at::kDouble).fill_(std::numeric_limits<double>::quiet_NaN());
+}
+
+/// Does the target name no class of its own, so that it takes the one that is explained?
+template <class T>
+inline constexpr bool takes_any_class = false;
+template <class Score>
+inline constexpr bool takes_any_class<TargetSelector<ArgMax, Score>> = true;
+
+/// A target that scores the classes that an attribution explains. Choosing others is an ArgumentError.
+template <Target T>
+struct AgreeingTarget {
+  const T& target;
+  const at::Tensor& explained;  // (N)
+
+  at::Tensor choose(const at::Tensor& output) const {
+    at::Tensor classes = explained.to(output.device());
+    if constexpr (!takes_any_class<T>) {
+      const at::Tensor own = target.choose(output);
+      if (own.defined() && !own.equal(classes)) throw conflict(own.cpu(), classes.cpu());
+    }
+    return classes;
+  }
+  at::Tensor score(const at::Tensor& output, const at::Tensor& classes) const {
+    return target.score(output, classes);
+  }
+  OutputType output_type(const at::Tensor& output) const { return output_type_of(target, output); }
+
+ private:
+  static ArgumentError conflict(const at::Tensor& own, const at::Tensor& classes) {
+    std::int64_t sample = 0;
+    while (own.sizes() == classes.sizes() && own[sample].equal(classes[sample])) ++sample;
+    if (own.sizes() != classes.sizes() || own.dim() != 1) {
+      return ArgumentError(concat("the target's classes, ", shape(own), ", are not as many as the ",
+                                  shape(classes), " that the attribution explains"));
+    }
+    return ArgumentError(concat("the target's class ", own[sample].template item<std::int64_t>(),
+                                " is not the class ", classes[sample].template item<std::int64_t>(),
+                                " that the attribution explains (sample ", sample,
+                                "); leave the target out, or attribute that class"));
+  }
+};
+
+/// What a metric judges by: a whole target or a score function as it is, of a bare choice the metric's score.
+template <class Score, class T>
+auto judged_by(const T& target, const Attribution& attribution, Score score = {}) {
+  if constexpr (Target<T>) {
+    return read_as(target, attribution.output_type);
+  } else if constexpr (TargetChoice<T> && !ScoreFunction<T>) {
+    return TargetSelector<T, Score>(target, std::move(score), attribution.output_type);
+  } else {
+    return TargetSelector<T, Logit>(target);
+  }
+}
+
+/// One of the scores that this library knows.
+struct KnownScore {
+  enum class Kind { logit, probability, log_probability };
+  Kind kind = Kind::logit;
+
+  at::Tensor of(const ClassOutput& output, const at::Tensor& chosen) const {
+    if (kind == Kind::probability) return output.probability(chosen);
+    return kind == Kind::logit ? output.logit(chosen) : output.log_probability(chosen);
+  }
+};
+
+/// The score that an attribution explains of the class that a choice picks: the one that gives
+/// `Attribution::score`, the logit if there is none. Throws ArgumentError if it is a score of another kind.
+template <class Choice>
+KnownScore score_of(const Attribution& attribution, const Choice& choice) {
+  if (!attribution.score.defined() || !attribution.logits.defined()) return {};
+  const at::Tensor& logits = attribution.logits;
+  const at::Tensor& score = attribution.score;
+  const ClassOutput output(logits, attribution.output_type);
+  const TargetSelector<Choice, Logit> selector(choice, {}, attribution.output_type);
+  const at::Tensor chosen =
+      (attribution.target.defined() ? attribution.target : selector.choose(logits)).to(logits.device());
+  using Kind = KnownScore::Kind;
+  for (const Kind kind : {Kind::logit, Kind::probability, Kind::log_probability}) {
+    if (kind != Kind::logit && logits.dim() < 2) break;
+    const at::Tensor own = KnownScore{kind}.of(output, chosen);
+    const double rounding = 16.0 * (own.scalar_type() == at::kDouble  ? 0x1p-52
+                                    : own.scalar_type() == at::kFloat ? 0x1p-23
+                                                                      : 0x1p-8);
+    if (own.numel() == score.numel() &&
+        own.isclose(score.reshape({-1}).to(own), rounding, 0.0, /*equal_nan=*/true).all().item<bool>()) {
+      return {kind};
+    }
+  }
+  throw ArgumentError(
+      "the attribution explains another score than the logit or probability of this class; give the metric "
+      "the target that was attributed");
+}
+
+/// What a metric judges by that must take the score which was attributed: see judged_by.
+template <class T>
+auto judged_as_attributed(const T& target, const Attribution& attribution) {
+  if constexpr (!Target<T> && TargetChoice<T> && !ScoreFunction<T>) {
+    return judged_by(target, attribution, score_of(attribution, target));
+  } else {
+    return judged_by<Logit>(target, attribution);
+  }
+}
+
+/// Scores an input and variants of its samples for the classes that an attribution explains. Without such
+/// (`Attribution::target` undefined) they are what the target chooses on the clean input. Throws
+/// ArgumentError where the target names others; one that takes the predicted class, ArgMax, names none.
+template <class M, Target T>
+class VariantScores {
+ public:
+  VariantScores(M& model, const at::Tensor& input, const at::Tensor& classes, const T& target)
+      : VariantScores(model, input, target, clean_pass(model, input, classes, target)) {}
+
+  /// (N) float64, on the CPU, as are the scores below.
+  const at::Tensor& clean() const { return clean_; }
+
+  /// `steps` variants of each sample: (N, steps). `point(row, out)` writes one into `out`; all samples' first
+  /// variants come first. At most `chunk` are evaluated at once, 0: chosen by memory. `progress` is told
+  /// after each; what it leaves undone is NaN.
+  template <class Point>
+  at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point,
+                        const ProgressCallback& progress = {}) const {
+    at::Tensor scores = unknown({input_.size(0), steps});
+    std::int64_t done = 0;
+    const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
+      return as_scores(observe(model_, points, FixedTarget<T>{target_, classes_of(classes_, samples)}));
+    };
+    const auto take = [&](const Row& row, const at::Tensor& result, std::int64_t i) {
+      scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];
+      return !progress || progress({.done = ++done, .total = scores.numel(), .error = -1.0});
+    };
+    Stream stream(input_[0].detach(), chunk_size(chunk, input_));
+    stream(all_rows(input_.size(0), steps), point, evaluate, take);
+    return scores;
+  }
+
+ private:
+  VariantScores(M& model, const at::Tensor& input, const T& target, const RecordedPass& clean)
+      : model_(model),
+        input_(input),
+        target_(read_as(target, clean.output_type)),
+        classes_(clean.chosen),
+        clean_(as_scores(clean)) {}
+
+  static RecordedPass clean_pass(M& model, const at::Tensor& input, const at::Tensor& classes,
+                                 const T& target) {
+    if (!classes.defined()) return observe(model, input, target);
+    return observe(model, input, AgreeingTarget<T>{target, classes});
+  }
+
+  static at::Tensor as_scores(const RecordedPass& pass) {
+    return pass.score.detach().reshape({-1}).to(at::kCPU, at::kDouble).contiguous();
+  }
+
+  M& model_;
+  const at::Tensor& input_;
+  T target_;
+  at::Tensor classes_, clean_;
+};
+
+/// The one baseline of an input.
+inline at::Tensor only_baseline(const Baseline& baseline, const at::Tensor& input) {
+  if (baseline.count() != 1) {
+    throw ArgumentError::out_of_range("the baselines of a metric", baseline.count(), "1");
+  }
+  return baseline(input.detach());
+}
+
+}  // namespace salience::detail
