@@ -40,7 +40,7 @@ TEST_CASE("a power is rounded from float64, whichever instructions the processor
     const auto check = [&](const std::string& instructions, auto run) {
       CAPTURE(instructions);
       std::vector<float> powers = values;
-      run(power_loop(powers.data(), powers.size(), exponent));
+      run(PowerLoop{powers.data(), powers.size(), exponent});
       double worst = 0.0;
       for (std::size_t i = 0; i < values.size(); ++i) {
         const double right = std::pow(static_cast<double>(values[i]), static_cast<double>(exponent));
