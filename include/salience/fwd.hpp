@@ -46,6 +46,7 @@ class LastConvolution;
 enum class Prepare;
 struct ScriptModelOptions;
 class ScriptModel;
+class AnyModel;
 
 // target/
 enum class OutputType;
@@ -60,6 +61,7 @@ struct Probability;
 struct LogProbability;
 template <class Choice, class Score>
 class TargetSelector;
+class AnyTarget;
 
 // method/
 struct Attribution;
@@ -120,6 +122,7 @@ class EigenCam;
 template <class M>
 class GuidedGradCam;
 class Explanation;
+class AnyAttributor;
 
 // view/
 enum class NonFinite;

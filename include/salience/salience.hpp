@@ -33,12 +33,15 @@
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 #include <salience/model/script_model.hpp>
+#include <salience/model/any_model.hpp>
 
 #include <salience/target/class_output.hpp>
 #include <salience/target/prediction.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/target/any_target.hpp>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/any_attributor.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>

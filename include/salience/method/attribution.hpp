@@ -48,10 +48,10 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 
 namespace detail {
 
-/// Stands for any target in the concept below.
+/// Stands for any target in the concept below. Never called, but compiled where a lambda's result is deduced.
 struct SomeTarget {
-  at::Tensor choose(const at::Tensor& output) const;
-  at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const;
+  at::Tensor choose(const at::Tensor& output) const { return output; }
+  at::Tensor score(const at::Tensor& output, const at::Tensor&) const { return output; }
 };
 
 }  // namespace detail
@@ -65,5 +65,21 @@ concept Attributor = requires(const A& attributor, const at::Tensor& input, cons
   { attributor(input, target) } -> std::convertible_to<Attribution>;
   { attributor(input, other) } -> std::convertible_to<Attribution>;
 };
+
+namespace detail {
+
+/// What an attributor would explain, without `values`: by its own `predict` if it has one.
+template <Attributor A, class T>
+Attribution predict_by(const A& attributor, const at::Tensor& input, const T& target) {
+  if constexpr (requires { attributor.predict(input, target); }) {
+    return attributor.predict(input, target);
+  } else {
+    Attribution whole = attributor(input, target);
+    whole.values.reset();
+    return whole;
+  }
+}
+
+}  // namespace detail
 
 }  // namespace salience

@@ -94,13 +94,7 @@ class SmoothGrad {
   /// The prediction without its attribution, by the wrapped attributor.
   template <class T = TargetSelector<>>
   Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    if constexpr (requires { attributor_.predict(input, target); }) {
-      return attributor_.predict(input, target);
-    } else {
-      Attribution whole = attributor_(input, target);
-      whole.values.reset();
-      return whole;
-    }
+    return detail::predict_by(attributor_, input, target);
   }
 
  private:

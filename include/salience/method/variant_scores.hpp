@@ -24,12 +24,6 @@ inline at::Tensor unknown(at::IntArrayRef sizes) {
   return empty(sizes, at::kDouble).fill_(std::numeric_limits<double>::quiet_NaN());
 }
 
-/// Does the target name no class of its own, so that it takes the one that is explained?
-template <class T>
-inline constexpr bool takes_any_class = false;
-template <class Score>
-inline constexpr bool takes_any_class<TargetSelector<ArgMax, Score>> = true;
-
 /// A target that scores the classes that an attribution explains. Choosing others is an ArgumentError.
 template <Target T>
 struct AgreeingTarget {
@@ -38,7 +32,7 @@ struct AgreeingTarget {
 
   at::Tensor choose(const at::Tensor& output) const {
     at::Tensor classes = explained.to(output.device());
-    if constexpr (!takes_any_class<T>) {
+    if (!takes_any_class(target)) {
       const at::Tensor own = target.choose(output);
       if (own.defined() && !own.equal(classes)) throw conflict(own.cpu(), classes.cpu());
     }

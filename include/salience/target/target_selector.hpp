@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -257,6 +258,8 @@ class TargetSelector {
   OutputType output_type(const at::Tensor& output) const { return ClassOutput(output, type_).type(); }
   /// The same target, which reads the output so.
   TargetSelector read_as(OutputType type) const { return TargetSelector(choice_, score_, type); }
+  /// Does it name no class of its own, as ArgMax does? A metric then judges by the class that is explained.
+  static constexpr bool takes_any_class() { return std::is_same_v<Choice, ArgMax>; }
 
  private:
   Choice choice_;
@@ -310,6 +313,16 @@ OutputType output_type_of(const T& target, const at::Tensor& output) {
     return target.output_type(output);
   } else {
     return OutputType::automatic;
+  }
+}
+
+/// Does the target name no class of its own, so that it takes the one that is explained?
+template <class T>
+constexpr bool takes_any_class(const T& target) {
+  if constexpr (requires { target.takes_any_class(); }) {
+    return target.takes_any_class();
+  } else {
+    return false;
   }
 }
 

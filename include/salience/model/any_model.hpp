@@ -1,0 +1,69 @@
+// AnyModel: one type for models of every type.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <ATen/core/Tensor.h>
+
+#include <salience/error.hpp>
+#include <salience/model/concepts.hpp>
+#include <salience/model/layered_model.hpp>
+
+namespace salience {
+
+/// Any Model, behind one type: for what is compiled once for all models, or is chosen while the program runs.
+///
+///     const AnyModel model = fast ? AnyModel{ScriptModel::load("vgg16.pt")} : AnyModel{net};
+///     Attribution a = GradientAttributor{model}(x);
+///
+/// It gives the very tensors of the model in it, in the same autograd graph, so methods give the same bits.
+/// It has `tapped`, and so is a LayeredModel to the compiler; whether the model in it is one is known only
+/// when it is asked: see layered().
+///
+/// Copies are cheap and share one model. Several threads may use it and its copies at once if they may use
+/// that model at once. A call costs one more indirect call.
+class AnyModel {
+ public:
+  /// Of any Model, which is moved in. A module holder, a shared pointer and std::ref still share their
+  /// module.
+  template <class M>
+  explicit AnyModel(M model) {
+    detail::require_model<M>();
+    if constexpr (Model<M>) {
+      const auto held = std::make_shared<M>(std::move(model));
+      call_ = [held](const at::Tensor& input) -> at::Tensor { return detail::call(*held, input); };
+      if constexpr (LayeredModel<M>) {
+        tapped_ = [held](const at::Tensor& input, std::span<const std::string> layers) {
+          return held->tapped(input, layers);
+        };
+      }
+    }
+  }
+
+  /// What the model gives.
+  at::Tensor operator()(const at::Tensor& input) const { return call_(input); }
+
+  /// Is the model in it a LayeredModel?
+  bool layered() const noexcept { return static_cast<bool>(tapped_); }
+
+  /// What the model and its layers give. Throws ModelError if layers are asked for and the model in it is no
+  /// LayeredModel, and what that throws.
+  Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
+    if (tapped_) return tapped_(input, layers);
+    if (layers.empty()) return {call_(input), {}};
+    throw ModelError(detail::concat("the model in this AnyModel does not show ",
+                                    detail::quoted_layer(layers.front()),
+                                    ": it must hold a ScriptModel, FeaturesHead{features, head}, "
+                                    "LastConvolution{model} or another LayeredModel"));
+  }
+
+ private:
+  std::function<at::Tensor(const at::Tensor&)> call_;
+  std::function<Tapped(const at::Tensor&, std::span<const std::string>)> tapped_;
+};
+
+}  // namespace salience
