@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "pictures.hpp"
+#include "../metric/pictures.hpp"
 
 using namespace salience;
 using support::contains;
