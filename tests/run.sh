@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # From nothing to tested: installs what is missing, builds against both ends of the LibTorch versions that we
-# support, the C++ tests once more with sanitizers, and runs every test in one ctest whose closing lines end the output.
+# support, and runs every test in one ctest whose closing lines end the output. Each tree has what the others lack:
+#
+#   1.13   g++, Debian's LibTorch: the C++ tests and the programs, without optimisation
+#   2.13   g++: pictures, headers, programs, examples, parity, packages; with --quick the C++ tests too
+#   asan   clang, LibTorch 2.13: the C++ tests, with sanitizers
 #
 #   bash tests/run.sh [--quick] [CTEST ARGUMENTS...]      for example: bash tests/run.sh --quick -R picture
 #
@@ -40,7 +44,7 @@ write_ctest_file() {
     say "endif()"
   done
   [[ $quick ]] && return
-  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 60)"
+  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 20)"
   say "set_tests_properties(fuzz PROPERTIES PROCESSORS 2 TIMEOUT 1800)"
 }
 
@@ -57,10 +61,13 @@ if [[ ! $quick && $TORCH_DIR != "$(debian_torch_dir)" ]]; then
   # What does not depend on the LibTorch version is tested once, below; evaluate and attribute_dataset, which take OpenSSL,
   # are built once. 1.13 as C++20 takes g++.
   build 1.13 "$(debian_torch_dir)" -DCMAKE_CXX_COMPILER=g++ -DSALIENCE_TEST_PROJECT=OFF \
-    -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON \
+    "-DCMAKE_CXX_FLAGS_RELEASE=-O0 -DNDEBUG" -DSALIENCE_BUILD_EXAMPLES=OFF -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON \
     "-DSALIENCE_PYTHON=$PEERS" "-DSALIENCE_PARITY_TESTS=test_guided"
 fi
-build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS"
+units=OFF
+[[ $quick ]] && units=ON
+build "${TORCH_VERSION%.*}" "$TORCH_DIR" "-DSALIENCE_PYTHON=$PEERS" "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" \
+  -DSALIENCE_TEST_UNITS=$units
 if [[ ! $quick ]]; then
   # clang without optimisation: g++ takes twice as long to compile sanitized files.
   build asan "$TORCH_DIR" -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g1 \

@@ -48,8 +48,18 @@ fuzz() {
 targets=()
 for source in "$folder"/*.cpp; do
   targets+=("$(basename "$source" .cpp)")
-  stage "Building the fuzz target ${targets[-1]}" compile "${targets[-1]}" || exit 1
 done
+compile_all() {
+  local target first second
+  for ((target = 0; target < ${#targets[@]}; target += 2)); do
+    compile "${targets[target]}" & first=$!
+    [[ ${targets[target + 1]:-} ]] && compile "${targets[target + 1]}" & second=$!
+    wait "$first" || return 1
+    [[ ${targets[target + 1]:-} ]] || continue
+    wait "$second" || return 1
+  done
+}
+stage "Building the fuzz targets ${targets[*]}" compile_all || exit 1
 
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 failed=
