@@ -90,6 +90,9 @@ enum class Quadrature;
 struct IntegratedGradientsOptions;
 template <class M, class P>
 class IntegratedGradients;
+struct IdgiOptions;
+template <class M, class P>
+class Idgi;
 struct LayerOptions;
 template <class M>
 class LayerActivation;

@@ -54,6 +54,7 @@
 #include <salience/method/quadrature.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
 #include <salience/method/integrated_gradients.hpp>
+#include <salience/method/idgi.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/token_grid.hpp>
 #include <salience/method/cam_weighting.hpp>

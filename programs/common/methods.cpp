@@ -3,6 +3,7 @@
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/idgi.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/smooth_grad.hpp>
@@ -59,9 +60,11 @@ std::map<std::string, Method> methods(const sal::ScriptModel& model, const Setti
   };
   const sal::IntegratedGradientsOptions steps{
       .steps = settings.steps, .baseline = baseline, .chunk = settings.chunk, .progress = progress};
-  sal::IntegratedGradientsOptions refined = steps, idgi = steps;
-  refined.tolerance = settings.tolerance;
-  idgi.idgi = true;
+  sal::IntegratedGradientsOptions refined = steps;
+  if (settings.tolerance > 0.0) {
+    refined.steps.reset();
+    refined.tolerance = settings.tolerance;
+  }
   const sal::CamOptions cam{.layer = settings.layers.empty() ? sal::LayerNames() : settings.layers};
   return {
       {"vanilla", with_target(vanilla)},
@@ -72,7 +75,10 @@ std::map<std::string, Method> methods(const sal::ScriptModel& model, const Setti
       {"integrated_gradients", with_target(sal::IntegratedGradients(model, refined))},
       {"guided_ig", with_target(sal::IntegratedGradients(model, steps, sal::GuidedPath{}))},
       {"blur_ig", with_target(sal::IntegratedGradients(model, refined, sal::BlurPath{}))},
-      {"idgi", with_target(sal::IntegratedGradients(model, idgi))},
+      {"idgi",
+       with_target(sal::Idgi(
+           model,
+           {.steps = settings.steps, .baseline = baseline, .chunk = settings.chunk, .progress = progress}))},
       {"guided_backprop", with_target(sal::GuidedBackprop(model))},
       {"deconvnet", with_target(sal::Deconvnet(model))},
       {"grad_cam", with_target(sal::GradCam(model, cam))},

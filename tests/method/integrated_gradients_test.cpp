@@ -305,34 +305,6 @@ TEST_CASE("Guided IG: exact on a linear model, the straight line at distance 0, 
                "max_distance must be from 0 to 1, got 2"));
 }
 
-TEST_CASE("IDGI hands each step's change of the score to the squared gradients; its sum is exact") {
-  const auto cubic = [](const at::Tensor& x) { return x.pow(3).mul(slope).sum(1); };
-  constexpr std::int64_t steps = 7;
-  const Attribution a =
-      integrated(cubic, {.steps = steps, .baseline = Baseline::tensor(start), .idgi = true})(input);
-  at::Tensor truth = input.mul(0.0);
-  for (std::int64_t k = 0; k < steps; ++k) {
-    const auto point = [&](std::int64_t i) {
-      return start.add(input.sub(start), static_cast<double>(i) / steps);
-    };
-    const at::Tensor square = point(k).pow(2).mul(slope).mul(3).square();
-    const at::Tensor change = cubic(point(k + 1)).sub(cubic(point(k))).unsqueeze(1);
-    truth = truth.add(square.div(square.sum(1, true)).mul(change));
-  }
-  CHECK(distance(a.values, truth) < 1e-12);
-  CHECK(a.completeness.abs().max().item<double>() < 1e-11);
-  CHECK(a.evaluations.eq(steps).all().item<bool>());
-  for (const double distance : {0.02, 0.5}) {
-    CHECK(integrated(kinked, {.steps = 9, .idgi = true}, GuidedPath{.max_distance = distance})(input)
-              .completeness.abs()
-              .max()
-              .item<double>() < 1e-12);
-  }
-  // where the gradient is nowhere, there is nobody to hand anything to
-  const auto flat = [](const at::Tensor& x) { return x.mul(0.0).sum(1, true); };
-  CHECK(integrated(flat, {.idgi = true})(input).values.abs().max().item<double>() == 0.0);
-}
-
 TEST_CASE("with a tolerance each sample gets the gradients it needs, and the result says how good it is") {
   const at::Tensor truth = integrated(kinked, {.steps = 20000, .rule = Quadrature::middle})(input).values;
   const auto error_of = [&](const Attribution& a) {
@@ -460,7 +432,6 @@ TEST_CASE("promise 3: any chunk, a batch or its samples alone, a repeat: the sam
   for (const Quadrature rule : rules) {
     check([&](std::int64_t chunk) { return integrated(bumpy, {.steps = 23, .rule = rule, .chunk = chunk}); });
   }
-  check([](std::int64_t chunk) { return integrated(bumpy, {.steps = 9, .idgi = true, .chunk = chunk}); });
   check([](std::int64_t chunk) {
     return integrated(bumpy, {.steps = 9, .baseline = Baseline::each(start), .chunk = chunk});
   });
@@ -590,13 +561,39 @@ TEST_CASE("options out of range name the option, the value and the range") {
   CHECK(refused({.steps = 0}) == "steps must be at least 1, got 0");
   CHECK(refused({.steps = -50}) == "steps must be at least 1, got -50");
   CHECK(refused({.tolerance = std::nan("")}) == "tolerance must be at least 0, got nan");
-  CHECK(contains(refused({.multiply_by_inputs = false, .idgi = true}),
-                 "multiply_by_inputs must be true with idgi"));
   CHECK(contains(refused({.tolerance = -1}), "tolerance must be at least 0, got -1"));
   CHECK(contains(refused({.map_tolerance = std::nan("")}), "map_tolerance must be at least 0, got nan"));
   CHECK(contains(refused({.max_evaluations = 1}), "max_evaluations must be at least 2, got 1"));
-  CHECK(contains(refused({.idgi = true, .tolerance = 0.1}), "tolerance must be 0 with idgi"));
-  CHECK(contains(message<ArgumentError>([] { integrated(linear, {.tolerance = 0.1}, GuidedPath{}); }),
-                 "tolerance must be 0 on a path that follows gradients, got 0.1"));
   CHECK(contains(refused({.chunk = -1}), "chunk must be at least 0, got -1"));
+}
+
+TEST_CASE("two options that exclude each other are refused, by name") {
+  CHECK(refused({.steps = 50, .tolerance = 0.1}) ==
+        "steps and tolerance exclude each other: with a tolerance as many steps are taken as it needs");
+  CHECK(refused({.steps = 50, .map_tolerance = 0.1}) ==
+        "steps and map_tolerance exclude each other: with a tolerance as many steps are taken as it needs");
+  CHECK(refused({.rule = Quadrature::gauss_legendre, .tolerance = 0.1}) ==
+        "rule and tolerance exclude each other: with a tolerance the rule is an adaptive trapezoid");
+  CHECK(refused({.rule = Quadrature::left, .map_tolerance = 0.1}) ==
+        "rule and map_tolerance exclude each other: with a tolerance the rule is an adaptive trapezoid");
+  CHECK(refused({.max_evaluations = 100}) ==
+        "max_evaluations needs a tolerance or a map_tolerance; without, steps says how many");
+  const auto on_guided_path = [](const IntegratedGradientsOptions& options) {
+    return message<ArgumentError>([&] { integrated(linear, options, GuidedPath{}); });
+  };
+  CHECK(on_guided_path({.tolerance = 0.1}) ==
+        "tolerance must be 0 on a path that follows gradients, got 0.1");
+  CHECK(on_guided_path({.map_tolerance = 0.2}) ==
+        "map_tolerance must be 0 on a path that follows gradients, got 0.2");
+  CHECK(on_guided_path({.rule = Quadrature::left}) ==
+        "rule and a path that follows gradients exclude each other: each step begins where the last ended");
+  CHECK(on_guided_path({.max_evaluations = 100}) ==
+        "max_evaluations needs a tolerance or a map_tolerance; without, steps says how many");
+  // not set, they are what they were
+  const IntegratedGradientsOptions defaults;
+  CHECK(defaults.steps_taken() == 50);
+  CHECK((defaults.rule_taken() == Quadrature::gauss_legendre));
+  CHECK(defaults.evaluations_allowed() == 500);
+  CHECK(same(integrated(kinked)(input).values,
+             integrated(kinked, {.steps = 50, .rule = Quadrature::gauss_legendre})(input).values));
 }

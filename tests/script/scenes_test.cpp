@@ -6,6 +6,7 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/idgi.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/smooth_grad.hpp>
@@ -69,7 +70,7 @@ TEST_CASE("the network names the object, and every method's map falls on it") {
       {"integrated_gradients", IntegratedGradients(model, {.steps = 20})},
       {"guided_ig", IntegratedGradients(model, {.steps = 20}, GuidedPath{})},
       {"blur_ig", IntegratedGradients(model, {.steps = 20}, BlurPath{.max_sigma = 20})},
-      {"idgi", IntegratedGradients(model, {.steps = 20, .idgi = true})},
+      {"idgi", Idgi(model, {.steps = 20})},
   };
   int right = 0;
   double area = 0.0;

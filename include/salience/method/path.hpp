@@ -35,6 +35,18 @@ concept GradientPath = requires(const P& path, const at::Tensor& x, double t) {
   { path.next(x, x, x, x, t, t) } -> std::convertible_to<at::Tensor>;
 };
 
+namespace detail {
+
+/// Fails to compile with one sentence unless P is a path.
+template <class P>
+constexpr void require_path() {
+  static_assert(ParametricPath<P> || GradientPath<P>,
+                "Salience: a path must have point(input, baseline, t), or next(input, baseline, here, "
+                "gradient, from, to), that gives an at::Tensor");
+}
+
+}  // namespace detail
+
 /// The straight line (Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017).
 struct StraightPath {
   /// \f$ b + t (x - b) \f$
