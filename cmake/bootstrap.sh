@@ -103,6 +103,8 @@ present() {
     libssl-dev) header openssl/evp.h ;;
     libopenmpi-dev) program mpirun && [[ -n $(find /usr/lib /usr/include -name mpi.h -print -quit 2>/dev/null) ]] ;;
     libtorch-dev) [[ -n $(debian_torch_dir) ]] ;;
+    g++-aarch64-linux-gnu) program aarch64-linux-gnu-g++ ;;
+    qemu-user-static) program qemu-aarch64-static ;;
     python3-venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     *) program "$1" ;;
   esac
@@ -274,6 +276,7 @@ find_peers() {
   # for what docs/how-to/export.md shows
   installed "$PEERS" timm || pip_install "$PEERS" --no-deps timm==1.0.31 safetensors pyyaml huggingface_hub
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
+  installed "$PEERS" ziglang || pip_install "$PEERS" --no-deps ziglang==0.16.0  # Clang 21 for tests/portability
 }
 
 # ---- CMake ---------------------------------------------------------------------------------------------------

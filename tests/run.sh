@@ -53,7 +53,7 @@ need g++ cmake ninja-build ccache libeigen3-dev libstb-dev doctest-dev libcli11-
   clang-format clang clang-tidy doxygen librapidcheck-dev libclang-rt-dev libssl-dev valgrind pkg-config python3-venv
 [[ $quick ]] || need libtorch-dev
 # Without these the tests that use them are left out: not every system has them as packages.
-want chromium libopencv-imgproc-dev libopenmpi-dev
+want chromium libopencv-imgproc-dev libopenmpi-dev g++-aarch64-linux-gnu qemu-user-static
 find_torch
 find_peers
 

@@ -16,10 +16,12 @@
 #include <salience/file.hpp>
 #include <salience/picture/image_io.hpp>
 
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/mount.h>
+#endif
 
 #include "temporary_folder.hpp"
 
@@ -92,6 +94,7 @@ TEST_CASE("after a signal the file is the older picture or the newer one") {
   }
 }
 
+#if defined(__linux__)
 TEST_CASE("a full disk leaves the older picture and no other file") {
   const TemporaryFolder folder;
   enum Result { passed, no_mount, wrong_message, lost };
@@ -121,3 +124,4 @@ TEST_CASE("a full disk leaves the older picture and no other file") {
     CHECK(WEXITSTATUS(status) == passed);
   }
 }
+#endif
