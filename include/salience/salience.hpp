@@ -37,6 +37,8 @@
 
 #include <salience/target/class_output.hpp>
 #include <salience/target/prediction.hpp>
+#include <salience/target/target_choice.hpp>
+#include <salience/target/class_score.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/target/any_target.hpp>
 

@@ -50,9 +50,9 @@ TEST_CASE("the network names the object, and every method's map falls on it") {
     std::string name;
     std::function<Attribution(const at::Tensor&)> method;
     int scenes = few_scenes;
-    int hits = 0;               // the largest value lies in the mask
-    int dense = 0;              // the mass in the mask is at least twice the mask's share of the area
-    double energy = 0.0;        // the mass in the mask, in the mean
+    int hits = 0;         // the largest value lies in the mask
+    int dense = 0;        // the mass in the mask is at least twice the mask's share of the area
+    double energy = 0.0;  // the mass in the mask, in the mean
   };
   std::vector<Row> rows{
       {"vanilla", GradientAttributor(model), fresh_scenes},
