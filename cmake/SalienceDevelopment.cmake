@@ -6,11 +6,13 @@ endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_EXTENSIONS OFF)
 
-# Paths below the project count as relative, so that another clone finds the same objects in the cache.
+# Paths below the project count as relative, so that another clone finds the same objects in the cache; what uses the
+# precompiled header is only cached if its macros and the time of the build may be passed over.
 find_program(SALIENCE_CCACHE ccache)
 if(SALIENCE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${SALIENCE_CCACHE})
+      ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      CCACHE_SLOPPINESS=pch_defines,time_macros ${SALIENCE_CCACHE})
 endif()
 
 add_library(salience_development INTERFACE)
