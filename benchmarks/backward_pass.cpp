@@ -1,10 +1,11 @@
-// What does a vanilla gradient cost, next to the forward pass it contains and to the article's way?
+// What does a vanilla gradient cost, next to the forward pass it contains and to `.backward()` into all
+// weights?
 //
 //   backward_pass MODEL.pt [SIZE] [--benchmark options]
 //
-// The article's way is `.backward()` on the predicted logit of the module's own forward, into the input and
-// every weight. All of them are run interleaved in one process, so that only ratios within one run are
-// compared.
+// The last is what tutorials do: `.backward()` on the predicted logit of the module's own forward, into the
+// input and every weight. All of them are run interleaved in one process, so that only ratios within one run
+// are compared.
 
 #include <salience/method/gradient_attributor.hpp>
 
@@ -55,6 +56,6 @@ int main(int argc, char** argv) {
     bench::row("input gradient, fast", gradient(fast, input));
     bench::row("input gradient, fast, bfloat16", gradient(bfloat16, input));
     bench::row("input gradient by module.forward", module_gradient(module, input, false));
-    bench::row("backward into all weights (the article)", module_gradient(module, input, true));
+    bench::row("backward into all weights", module_gradient(module, input, true));
   });
 }

@@ -154,7 +154,7 @@ def work_of(net):
     return {"operations": total, "weight_bytes": sum(4 * layer.weight.numel() for layer in layers)}
 
 
-def article(net, x):
+def backward_into_weights(net, x):
     leaf = x.clone().requires_grad_(True)
     net(leaf).max(1).values.sum().backward()
     net.zero_grad(set_to_none=True)
@@ -185,7 +185,7 @@ def backward_pass():
                 peers = {
                     "Captum, target given": lambda: attribute(target),  # noqa: B023
                     "Captum, predicted class": lambda: attribute(predicted(net, x)),  # noqa: B023
-                    "Python backward() (the article)": lambda: article(net, x),  # noqa: B023
+                    "Python backward() into all weights": lambda: backward_into_weights(net, x),  # noqa: B023
                 }
                 rows |= {row: peer(work) for row, work in peers.items()}
                 result["rounds"].append({"net": name, "threads": threads, "rows": rows})

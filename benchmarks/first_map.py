@@ -1,4 +1,4 @@
-"""What `attribute` does, in Python with Captum: a model and a picture in, the gradient and the article's four views out.
+"""What `attribute` does, in Python with Captum: a model and a picture in, the gradient and its four views out.
 
 first_map.py MODEL.pt PICTURE FOLDER [--map-only]
 """
@@ -8,7 +8,9 @@ import sys
 
 
 def four_views(values, tuned=True):
-    """The article's views of a (3,H,W) gradient, (H,W,3) bytes each; tuned: matplotlib gives bytes itself."""
+    """The four views (docs/methods/vanilla_gradient.md) of a (3,H,W) gradient, (H,W,3) bytes each.
+
+    tuned: matplotlib gives bytes itself."""
     import matplotlib
     import numpy
 

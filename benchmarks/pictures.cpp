@@ -1,4 +1,4 @@
-// What do reading a photo and making the article's four views cost?
+// What do reading a photo and making the four views of its gradient cost?
 //
 //   pictures PHOTO.jpg PHOTO.png [--benchmark options]
 
@@ -14,7 +14,7 @@ namespace sal = salience;
 
 namespace {
 
-/// The article's four views, as `attribute` makes them.
+/// The four views (docs/methods/vanilla_gradient.md), as `attribute` makes them.
 std::vector<sal::AttributionProcessor<>> views() {
   using sal::Activation;
   return {

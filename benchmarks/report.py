@@ -124,10 +124,10 @@ LATENCY = (
     (FAST, "**vanilla gradient, `Prepare::fast`**"),
     (BF16, "**vanilla gradient, `Prepare::fast`, bfloat16**"),
     ("input gradient by module.forward", "input gradient by LibTorch's `module.forward`"),
-    ("backward into all weights (the article)", "`.backward()` into all weights, LibTorch (the article's way)"),
+    ("backward into all weights", "`.backward()` into all weights, LibTorch"),
     (OF_GIVEN, "Captum Saliency, target given"),
     (OF_PREDICTED, "Captum Saliency, predicted class"),
-    ("Python backward() (the article)", "`.backward()` into all weights, Python"),
+    ("Python backward() into all weights", "`.backward()` into all weights, Python"),
 )
 
 
@@ -289,7 +289,7 @@ def pictures(data):
     rounds = Rounds(data["rounds"])
     lines = ["## What do reading a photo and drawing the views cost?", ""]
     lines += wrapped("""Milliseconds, one thread. A photo of 1920x1080 to 224x224, against Pillow and torchvision; the
-        article's four views of a gradient, against numpy and matplotlib, as tests/parity writes them ("as written":
+        [four views](methods/vanilla_gradient.md#the-four-views) of a gradient, against numpy and matplotlib, as tests/parity writes them ("as written":
         colours as floats, then to bytes) and with matplotlib's shorter way, colours straight to bytes.""")
     rows = []
     for ours, peer, most in (

@@ -1,4 +1,5 @@
-// One gradient, seen in the article's four ways, on one sheet with the predictions as captions.
+// One gradient, seen in four ways (docs/methods/vanilla_gradient.md), on one sheet with the predictions as
+// captions.
 //
 //   02_four_views [MODEL.pt PICTURE SIZE LABELS.txt]      from the project's folder
 #include <salience/salience.hpp>

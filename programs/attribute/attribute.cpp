@@ -65,7 +65,7 @@ std::vector<sal::ContactSheetCell> write_pictures(const fs::path& folder, const 
     row.push_back({std::move(picture), spaced(view)});
   };
   const bool over = is_class_activation_map(attribution);
-  for (const View& view : article_views()) {
+  for (const View& view : four_views()) {
     show(view.name, over ? view.processor(values, seen) : view.processor(values));
   }
   show("overlay", sal::AttributionProcessor{overlay_options(attribution)}(values, seen));

@@ -26,7 +26,7 @@ int parse(int argc, char** argv, Options& options) {
     if (metric.name != "randomization") metrics.push_back(metric.name);
   }
   std::vector<std::string> views{"overlay"};
-  for (const View& view : article_views()) views.push_back(view.name);
+  for (const View& view : four_views()) views.push_back(view.name);
 
   app.add_option("--model", options.model, "TorchScript file (.pt)");
   auto* images = app.add_option("--images", options.images, "folder of pictures, with the folders in it");

@@ -78,7 +78,7 @@ NamedTensors tensors_of(const std::vector<const Outcome*>& outcomes, const Optio
 
 sal::Image view_of(const std::string& name, const at::Tensor& values, const sal::Image& seen) {
   const bool over = values.size(1) == 1 && seen.channels() == 3;  // smooth, and little without the picture
-  for (const View& view : article_views()) {
+  for (const View& view : four_views()) {
     if (view.name == name) return over ? view.processor(values, seen) : view.processor(values);
   }
   sal::Attribution attribution{.values = values};

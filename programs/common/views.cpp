@@ -2,7 +2,7 @@
 
 namespace sal = salience;
 
-std::vector<View> article_views() {
+std::vector<View> four_views() {
   using sal::Activation;
   return {
       {"no_activation", sal::AttributionProcessor<>{{}}},

@@ -12,8 +12,8 @@ struct View {
   salience::AttributionProcessor<> processor;
 };
 
-/// The article's four views.
-std::vector<View> article_views();
+/// The four views of docs/methods/vanilla_gradient.md.
+std::vector<View> four_views();
 
 /// Is it the map of a layer, smooth and of one channel, which says little without the picture under it?
 bool is_class_activation_map(const salience::Attribution& attribution);

@@ -41,7 +41,7 @@ def colour(x, name):
 
 
 def reference_views(gradient):
-    """The article's pipeline in numpy and matplotlib, from a gradient (1,3,H,W)."""
+    """The four views (docs/methods/vanilla_gradient.md) in numpy and matplotlib, of a gradient (1,3,H,W)."""
     x = gradient[0].permute(1, 2, 0).numpy()
     gray = (255 * numpy.clip((normalise(numpy.abs(x)) ** 0.8).mean(-1), 0, 1)).astype(numpy.uint8)
     return {

@@ -221,7 +221,8 @@ inline Normalize imagenet_normalization() {
   return {.mean = {0.485F, 0.456F, 0.406F}, .std = {0.229F, 0.224F, 0.225F}};
 }
 
-/// The article's: RGB, resized to height x width without keeping the aspect, ImageNet normalisation.
+/// For torchvision's ImageNet classifiers: RGB, resized to height x width without keeping the aspect,
+/// ImageNet normalisation.
 inline auto imagenet_preprocessor(int height = 224, int width = 224) {
   return Preprocessor(Resize{height, width}, ToTensor{}, imagenet_normalization());
 }

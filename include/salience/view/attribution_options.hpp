@@ -34,7 +34,7 @@ struct ValueRange {
 
 /// The steps are taken in this order, which is also that of designated initialisers; the outer braces are the
 /// processor's: `AttributionProcessor view{{.activation = Activation::abs, .skew = 0.5}};`. The defaults
-/// follow the article's pipeline.
+/// are those of the first of the four views (docs/methods/vanilla_gradient.md).
 struct AttributionProcessorOptions {
   /// What NaN and infinities are, before all else.
   NonFinite non_finite = NonFinite::error;
