@@ -126,6 +126,8 @@ template <class M>
 class GuidedGradCam;
 class Explanation;
 class AnyAttributor;
+struct MethodOptions;
+struct MethodEntry;
 
 // view/
 enum class NonFinite;

@@ -65,6 +65,7 @@
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/explanation.hpp>
 #include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/registry.hpp>
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>

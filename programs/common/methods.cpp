@@ -1,12 +1,6 @@
 #include "methods.hpp"
 
-#include <salience/method/grad_cam.hpp>
-#include <salience/method/guided_backprop.hpp>
-#include <salience/method/guided_grad_cam.hpp>
-#include <salience/method/idgi.hpp>
-#include <salience/method/input_x_gradient.hpp>
-#include <salience/method/integrated_gradients.hpp>
-#include <salience/method/smooth_grad.hpp>
+#include <salience/method/registry.hpp>
 #include <salience/model/script_model.hpp>
 
 #include <algorithm>
@@ -34,59 +28,37 @@ struct GivenOrPredicted {
   }
 };
 
-template <class A>
-Method with_target(A attributor, sal::OutputType type) {
-  return [attributor, type](const at::Tensor& input, const Classes& classes) {
-    return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
-  };
-}
-
 }  // namespace
+
+std::vector<std::string> method_names() { return sal::method_names(); }
+
+std::string methods_that_take(const std::string& option) {
+  std::string names;
+  for (const sal::MethodEntry& entry : sal::methods()) {
+    if (entry.takes(option)) names.append(names.empty() ? "" : ", ").append(entry.name);
+  }
+  return names;
+}
 
 std::map<std::string, Method> methods(const sal::ScriptModel& model, const Settings& settings,
                                       const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
-  const auto with_target = [type = output_type(settings)](auto attributor) {
-    return ::with_target(std::move(attributor), type);
-  };
-  const sal::GradientAttributor vanilla(model);
-  const auto smooth = [&](sal::SmoothGradType type) {
-    return with_target(sal::SmoothGrad(vanilla, {.samples = settings.samples,
-                                                 .noise_level = settings.noise,
-                                                 .type = type,
-                                                 .seed = settings.seed,
-                                                 .tolerance = settings.tolerance,
-                                                 .chunk = settings.chunk,
-                                                 .progress = progress}));
-  };
-  const sal::IntegratedGradientsOptions steps{
-      .steps = settings.steps, .baseline = baseline, .chunk = settings.chunk, .progress = progress};
-  sal::IntegratedGradientsOptions refined = steps;
-  if (settings.tolerance > 0.0) {
-    refined.steps.reset();
-    refined.tolerance = settings.tolerance;
+  const sal::AnyModel any(model);
+  const sal::MethodOptions options{
+      .samples = settings.samples,
+      .noise = settings.noise,
+      .seed = settings.seed,
+      .steps = settings.steps,
+      .baseline = baseline,
+      .tolerance = settings.tolerance,
+      .layer = settings.layers.empty() ? sal::LayerNames() : sal::LayerNames(settings.layers),
+      .chunk = settings.chunk,
+      .progress = progress};
+  std::map<std::string, Method> made;
+  for (const sal::MethodEntry& entry : sal::methods()) {
+    made.emplace(entry.name, [attributor = entry.make(any, options), type = output_type(settings)](
+                                 const at::Tensor& input, const Classes& classes) {
+      return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
+    });
   }
-  const sal::CamOptions cam{.layer = settings.layers.empty() ? sal::LayerNames() : settings.layers};
-  return {
-      {"vanilla", with_target(vanilla)},
-      {"input_x_gradient", with_target(sal::InputXGradient(model))},
-      {"smooth_grad", smooth(sal::SmoothGradType::smoothgrad)},
-      {"smooth_grad_sq", smooth(sal::SmoothGradType::smoothgrad_sq)},
-      {"var_grad", smooth(sal::SmoothGradType::vargrad)},
-      {"integrated_gradients", with_target(sal::IntegratedGradients(model, refined))},
-      {"guided_ig", with_target(sal::IntegratedGradients(model, steps, sal::GuidedPath{}))},
-      {"blur_ig", with_target(sal::IntegratedGradients(model, refined, sal::BlurPath{}))},
-      {"idgi",
-       with_target(sal::Idgi(
-           model,
-           {.steps = settings.steps, .baseline = baseline, .chunk = settings.chunk, .progress = progress}))},
-      {"guided_backprop", with_target(sal::GuidedBackprop(model))},
-      {"deconvnet", with_target(sal::Deconvnet(model))},
-      {"grad_cam", with_target(sal::GradCam(model, cam))},
-      {"grad_cam_pp", with_target(sal::GradCamPlusPlus(model, cam))},
-      {"hires_cam", with_target(sal::HiResCam(model, cam))},
-      {"xgrad_cam", with_target(sal::XGradCam(model, cam))},
-      {"layer_cam", with_target(sal::LayerCam(model, cam))},
-      {"eigen_cam", with_target(sal::EigenCam(model, cam))},
-      {"guided_grad_cam", with_target(sal::GuidedGradCam(model, cam))},
-  };
+  return made;
 }

@@ -1,4 +1,4 @@
-// The attribution methods by their names on the command line.
+// The library's registry of methods, as the programs use it.
 #pragma once
 
 #include <salience/method/attribution.hpp>
@@ -23,7 +23,7 @@ using Classes = std::vector<std::optional<std::int64_t>>;
 /// Takes a batch and its classes.
 using Method = std::function<salience::Attribution(const at::Tensor&, const Classes&)>;
 
-/// Every name of method_names().
+/// Every method of the registry.
 std::map<std::string, Method> methods(const salience::ScriptModel& model, const Settings& settings,
                                       const salience::Baseline& baseline,
                                       const salience::ProgressCallback& progress);

@@ -25,9 +25,9 @@ void drop_repeated(std::vector<std::string>& names) {
 
 void add_layer_option(CLI::App& app, Settings& settings) {
   app.add_option("--layer", settings.layers,
-                 "layer of the cam methods, by its name in Python; several give the mean of their maps; "
-                 "default: the last "
-                 "convolution");
+                 "layer of " + methods_that_take("layer") +
+                     ", by its name in Python; several give the mean of their maps; default: the last "
+                     "convolution");
 }
 
 void add_settings(CLI::App& app, Settings& settings) {
@@ -54,15 +54,16 @@ void add_settings(CLI::App& app, Settings& settings) {
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   app.add_option("--threads", settings.threads, "threads of LibTorch; 0: its own choice")
       ->check(CLI::Range(0, 4096));
-  app.add_option("--samples", settings.samples, "noisy copies of the smooth_grad methods, at most")
+  app.add_option("--samples", settings.samples,
+                 "noisy copies of " + methods_that_take("samples") + ", at most")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--noise", settings.noise, "their noise, as a fraction of the input's range")
       ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--steps", settings.steps,
-                 "gradients along the path of integrated_gradients, guided_ig, blur_ig, idgi")
+  app.add_option("--steps", settings.steps, "gradients along the path of " + methods_that_take("steps"))
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--baseline", settings.baseline,
-                 "where that path begins: black, zero (the mean colour), blur, or a picture's file");
+                 "where the path of " + methods_that_take("baseline") +
+                     " begins: black, zero (the mean colour), blur, or a picture's file");
   app.add_option(
          "--tolerance", settings.tolerance,
          "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take as many "

@@ -10,27 +10,11 @@ namespace CLI {
 class App;
 }
 
-/// The attribution methods' names.
-inline std::vector<std::string> method_names() {
-  return {"vanilla",
-          "input_x_gradient",
-          "smooth_grad",
-          "smooth_grad_sq",
-          "var_grad",
-          "guided_backprop",
-          "integrated_gradients",
-          "guided_ig",
-          "blur_ig",
-          "idgi",
-          "deconvnet",
-          "grad_cam",
-          "grad_cam_pp",
-          "hires_cam",
-          "xgrad_cam",
-          "layer_cam",
-          "eigen_cam",
-          "guided_grad_cam"};
-}
+/// The attribution methods' names, in the order of the library's registry.
+std::vector<std::string> method_names();
+
+/// The names of the methods that take an option, parted by commas.
+std::string methods_that_take(const std::string& option);
 
 /// The network, how it wants its pictures, and what the methods can be told.
 struct Settings {

@@ -1,0 +1,275 @@
+// The registry: every method that gives a map of the input, by its name.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <salience/error.hpp>
+#include <salience/method/any_attributor.hpp>
+#include <salience/method/attribution.hpp>
+#include <salience/method/baseline.hpp>
+#include <salience/method/grad_cam.hpp>
+#include <salience/method/gradient_attributor.hpp>
+#include <salience/method/guided_backprop.hpp>
+#include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/idgi.hpp>
+#include <salience/method/input_x_gradient.hpp>
+#include <salience/method/integrated_gradients.hpp>
+#include <salience/method/integrated_gradients_options.hpp>
+#include <salience/method/path.hpp>
+#include <salience/method/smooth_grad.hpp>
+#include <salience/model/any_model.hpp>
+#include <salience/model/layered_model.hpp>
+
+namespace salience {
+
+/// What the methods of the registry can be told. Each heeds what MethodEntry::options names of it; the
+/// defaults and ranges are those of its own options.
+struct MethodOptions {
+  std::int64_t samples = 50;             ///< noisy copies, at most
+  double noise = 0.15;                   ///< their noise, as a fraction of the input's range
+  std::uint64_t seed = 0;                ///< of the noise
+  std::int64_t steps = 50;               ///< gradients along a path
+  Baseline baseline = Baseline::zero();  ///< where the path begins
+  double tolerance = 0.0;                ///< above 0: as many `steps`, or as few `samples`, as it takes
+  LayerNames layer{};                    ///< which class activation maps look at; the last convolution
+  std::int64_t chunk = 0;                ///< evaluations at once; 0: chosen by memory
+  ProgressCallback progress{};           ///< told by methods of `samples` or `steps`, after each
+};
+
+/// A method of the registry.
+struct MethodEntry {
+  std::string_view name;       ///< on the command line: "grad_cam"
+  std::string_view title;      ///< in a text: "Grad-CAM"
+  std::string_view summary;    ///< what it gives, in half a sentence
+  std::string_view reference;  ///< the paper: authors and year
+  std::string_view options;    ///< the members of MethodOptions that it heeds, parted by spaces
+  /// Its row in docs/methods/README.md, in Markdown: the page's name there, the class in the library, whether
+  /// values have a sign, whether the map changes with the class, whether the values sum to the score's
+  /// difference, and the cost in forward passes, where n is the number of `samples` or `steps`.
+  std::string_view page, class_name, is_signed, tells_classes_apart, complete, cost;
+  /// The method of a model. What is wrong with an option is thrown here, as the method's class says.
+  AnyAttributor (*make)(const AnyModel& model, const MethodOptions& options);
+
+  /// Does it heed this member of MethodOptions?
+  constexpr bool takes(std::string_view option) const {
+    for (std::string_view rest = options; !rest.empty();) {
+      const std::size_t end = std::min(rest.find(' '), rest.size());
+      if (rest.substr(0, end) == option) return true;
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    return false;
+  }
+};
+
+namespace detail {
+
+template <SmoothGradType type>
+AnyAttributor smoothed(const AnyModel& model, const MethodOptions& options) {
+  return AnyAttributor(SmoothGrad(GradientAttributor(model), {.samples = options.samples,
+                                                              .noise_level = options.noise,
+                                                              .type = type,
+                                                              .seed = options.seed,
+                                                              .tolerance = options.tolerance,
+                                                              .chunk = options.chunk,
+                                                              .progress = options.progress}));
+}
+
+/// A path of `steps`, whatever the tolerance.
+inline IntegratedGradientsOptions path_of_steps(const MethodOptions& options) {
+  return {.steps = options.steps,
+          .baseline = options.baseline,
+          .chunk = options.chunk,
+          .progress = options.progress};
+}
+
+inline IntegratedGradientsOptions refined_path(const MethodOptions& options) {
+  IntegratedGradientsOptions path = path_of_steps(options);
+  if (options.tolerance > 0.0) {
+    path.steps.reset();
+    path.tolerance = options.tolerance;
+  }
+  return path;
+}
+
+}  // namespace detail
+
+/// Every method of the library that gives a map of the input (layer_attribution.hpp has those that give a
+/// layer's), in the order in which a reader meets them. The programs, the table of docs/methods/README.md and
+/// the contract test are made from it: a new method has its entry here.
+///
+///     for (const MethodEntry& method : methods()) {
+///       Attribution a = method.make(AnyModel{model}, {.steps = 20})(x);
+///     }
+///
+/// A template, so that only a program that asks for the methods compiles them all.
+template <class = void>
+std::span<const MethodEntry> methods() {
+  // clang-format off
+  static constexpr auto entries = std::to_array<MethodEntry>({
+      {.name = "vanilla", .title = "vanilla gradient",
+       .summary = "the gradient of the score at the input",
+       .reference = "Simonyan, Vedaldi, Zisserman 2014", .options = "",
+       .page = "vanilla_gradient", .class_name = "`GradientAttributor`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "2",
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(GradientAttributor(model)); }},
+      {.name = "input_x_gradient", .title = "input x gradient",
+       .summary = "each element's first-order share in the score",
+       .reference = "Shrikumar et al. 2016", .options = "",
+       .page = "input_x_gradient", .class_name = "`InputXGradient`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "ReLU networks without biases", .cost = "2",
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(InputXGradient(model)); }},
+      {.name = "smooth_grad", .title = "SmoothGrad",
+       .summary = "the mean gradient over noisy copies of the input",
+       .reference = "Smilkov et al. 2017", .options = "samples noise tolerance seed chunk",
+       .page = "smooth_grad", .class_name = "`SmoothGrad`",
+       .is_signed = "yes", .tells_classes_apart = "as what it wraps", .complete = "no", .cost = "1 + 2n",
+       .make = &detail::smoothed<SmoothGradType::smoothgrad>},
+      {.name = "smooth_grad_sq", .title = "SmoothGrad squared",
+       .summary = "the mean squared gradient over noisy copies",
+       .reference = "Hooker et al. 2019", .options = "samples noise tolerance seed chunk",
+       .page = "smooth_grad", .class_name = "`SmoothGrad`, `.type`",
+       .is_signed = "no", .tells_classes_apart = "as what it wraps", .complete = "no", .cost = "1 + 2n",
+       .make = &detail::smoothed<SmoothGradType::smoothgrad_sq>},
+      {.name = "var_grad", .title = "VarGrad",
+       .summary = "the variance of the gradient over noisy copies",
+       .reference = "Adebayo et al. 2018", .options = "samples noise tolerance seed chunk",
+       .page = "smooth_grad", .class_name = "`SmoothGrad`, `.type`",
+       .is_signed = "no", .tells_classes_apart = "as what it wraps", .complete = "no", .cost = "1 + 2n",
+       .make = &detail::smoothed<SmoothGradType::vargrad>},
+      {.name = "integrated_gradients", .title = "Integrated Gradients",
+       .summary = "the gradient along a straight path from a baseline; the values sum to the score's difference",
+       .reference = "Sundararajan, Taly, Yan 2017", .options = "steps baseline tolerance chunk",
+       .page = "integrated_gradients", .class_name = "`IntegratedGradients`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "2 + 2n",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(IntegratedGradients(model, detail::refined_path(options)));
+       }},
+      {.name = "idgi", .title = "IDGI",
+       .summary = "each step's change of the score, shared out by the squared gradients",
+       .reference = "Yang, Wang, Bilgic 2023", .options = "steps baseline chunk",
+       .page = "idgi", .class_name = "`Idgi`",
+       .is_signed = "by step", .tells_classes_apart = "yes", .complete = "yes", .cost = "2 + 2n",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(Idgi(model, {.steps = options.steps,
+                                           .baseline = options.baseline,
+                                           .chunk = options.chunk,
+                                           .progress = options.progress}));
+       }},
+      {.name = "guided_ig", .title = "Guided IG",
+       .summary = "along a path that goes on where the gradient is smallest",
+       .reference = "Kapishnikov et al. 2021", .options = "steps baseline chunk",
+       .page = "guided_ig", .class_name = "`IntegratedGradients`, `GuidedPath`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "off by up to half", .cost = "2 + 2n, one after the other",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(IntegratedGradients(model, detail::path_of_steps(options), GuidedPath{}));
+       }},
+      {.name = "blur_ig", .title = "Blur IG",
+       .summary = "along a path from the blurred input, by less and less blur",
+       .reference = "Xu, Venugopalan, Sundararajan 2020", .options = "steps tolerance chunk",
+       .page = "blur_ig", .class_name = "`IntegratedGradients`, `BlurPath`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes, from the blurred input", .cost = "2 + 2n",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(IntegratedGradients(model, detail::refined_path(options), BlurPath{}));
+       }},
+      {.name = "guided_backprop", .title = "guided backpropagation",
+       .summary = "the gradient, where rectifiers pass back only its positive part",
+       .reference = "Springenberg et al. 2014", .options = "",
+       .page = "guided_backprop", .class_name = "`GuidedBackprop`",
+       .is_signed = "yes", .tells_classes_apart = "hardly", .complete = "no", .cost = "2",
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(GuidedBackprop(model)); }},
+      {.name = "deconvnet", .title = "deconvnet",
+       .summary = "the same, whatever the rectifiers let through on the way forward",
+       .reference = "Zeiler, Fergus 2014", .options = "",
+       .page = "deconvnet", .class_name = "`Deconvnet`",
+       .is_signed = "yes", .tells_classes_apart = "hardly", .complete = "no", .cost = "2",
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(Deconvnet(model)); }},
+      {.name = "grad_cam", .title = "Grad-CAM",
+       .summary = "the region of a layer that speaks for the class, channels weighted by their mean gradient",
+       .reference = "Selvaraju et al. 2017", .options = "layer",
+       .page = "grad_cam", .class_name = "`GradCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 to 2",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(GradCam(model, {.layer = options.layer}));
+       }},
+      {.name = "grad_cam_pp", .title = "Grad-CAM++",
+       .summary = "the same, with weights from the gradient's positive part",
+       .reference = "Chattopadhyay et al. 2018", .options = "layer",
+       .page = "other_class_activation_maps", .class_name = "`GradCamPlusPlus`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 to 2",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(GradCamPlusPlus(model, {.layer = options.layer}));
+       }},
+      {.name = "hires_cam", .title = "HiResCAM",
+       .summary = "a layer's activations times gradients, place by place",
+       .reference = "Draelos, Carin 2020", .options = "layer",
+       .page = "other_class_activation_maps", .class_name = "`HiResCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "before a linear head", .cost = "1 to 2",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(HiResCam(model, {.layer = options.layer}));
+       }},
+      {.name = "xgrad_cam", .title = "XGrad-CAM",
+       .summary = "channels weighted by gradients normalised with the activations",
+       .reference = "Fu et al. 2020", .options = "layer",
+       .page = "other_class_activation_maps", .class_name = "`XGradCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 to 2",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(XGradCam(model, {.layer = options.layer}));
+       }},
+      {.name = "layer_cam", .title = "LayerCAM",
+       .summary = "a layer's activations times the positive gradients, place by place",
+       .reference = "Jiang et al. 2021", .options = "layer",
+       .page = "other_class_activation_maps", .class_name = "`LayerCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 to 2",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(LayerCam(model, {.layer = options.layer}));
+       }},
+      {.name = "eigen_cam", .title = "Eigen-CAM",
+       .summary = "the first principal component of a layer's activations",
+       .reference = "Muhammad, Yeasin 2020", .options = "layer",
+       .page = "eigen_cam", .class_name = "`EigenCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "no", .complete = "no", .cost = "1, and an SVD",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(EigenCam(model, {.layer = options.layer}));
+       }},
+      {.name = "guided_grad_cam", .title = "Guided Grad-CAM",
+       .summary = "guided backpropagation times Grad-CAM",
+       .reference = "Selvaraju et al. 2017", .options = "layer",
+       .page = "guided_grad_cam", .class_name = "`GuidedGradCam`",
+       .is_signed = "yes", .tells_classes_apart = "by the Grad-CAM in it", .complete = "no", .cost = "2 to 3",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(GuidedGradCam(model, {.layer = options.layer}));
+       }},
+  });
+  // clang-format on
+  return entries;
+}
+
+/// The names of methods(), in their order.
+template <class = void>
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const MethodEntry& entry : methods()) names.emplace_back(entry.name);
+  return names;
+}
+
+/// The method of that name. Throws ArgumentError, with the nearest names, if there is none.
+///
+///     const AnyAttributor method = find_method("grad_cam").make(AnyModel{model}, {.layer = "features.28"});
+template <class = void>
+const MethodEntry& find_method(std::string_view name) {
+  const std::span<const MethodEntry> entries = methods();
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [name](const MethodEntry& entry) { return entry.name == name; });
+  if (found == entries.end()) {
+    throw ArgumentError::unknown_name("method", std::string(name), method_names());
+  }
+  return *found;
+}
+
+}  // namespace salience
