@@ -79,6 +79,7 @@ template <class M>
 class Deconvnet;
 enum class SmoothGradType;
 enum class NoiseScale;
+class SharedNoise;
 struct SmoothGradOptions;
 template <class A>
 class SmoothGrad;

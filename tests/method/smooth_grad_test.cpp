@@ -41,32 +41,6 @@ std::string refused(SmoothGradOptions options) {
 
 }  // namespace
 
-TEST_CASE("the noise is normal: moments, tails, and no correlation between elements, draws and seeds") {
-  constexpr std::int64_t count = 1 << 20;
-  const double root = std::sqrt(static_cast<double>(count));
-  const at::Tensor a = salience::detail::NormalNoise(count)(1, 0).to(at::kDouble);
-  CHECK(std::abs(a.mean().item<double>()) < 5 / root);
-  CHECK(std::abs(a.pow(2).mean().item<double>() - 1) < 5 * std::sqrt(2.0) / root);
-  CHECK(std::abs(a.pow(3).mean().item<double>()) < 5 * std::sqrt(15.0) / root);
-  CHECK(std::abs(a.pow(4).mean().item<double>() - 3) < 5 * std::sqrt(96.0) / root);
-  CHECK(std::abs(a.abs().gt(1.959964).to(at::kDouble).mean().item<double>() - 0.05) <
-        5 * std::sqrt(0.0475) / root);
-  CHECK(a.abs().max().item<double>() > 4.0);
-  CHECK(a.abs().max().item<double>() < 6.0);
-  const auto uncorrelated = [&](const at::Tensor& b) {
-    const std::int64_t n = std::min(a.numel(), b.numel());
-    const double c = a.slice(0, 0, n).mul(b.slice(0, 0, n)).mean().item<double>();
-    return std::abs(c) < 5 / std::sqrt(static_cast<double>(n));
-  };
-  for (const std::int64_t lag :
-       {std::int64_t{1}, std::int64_t{2}, std::int64_t{3}, std::int64_t{224}, count / 2})
-    CHECK(uncorrelated(a.slice(0, lag)));
-  CHECK(uncorrelated(salience::detail::NormalNoise(count)(1, 1).to(at::kDouble)));
-  CHECK(uncorrelated(salience::detail::NormalNoise(count)(2, 0).to(at::kDouble)));
-  CHECK(uncorrelated(salience::detail::NormalNoise(count)(0, 1).to(at::kDouble)));
-  CHECK(same(a, salience::detail::NormalNoise(count)(1, 0).to(at::kDouble)));
-}
-
 TEST_CASE("of a linear model it is the gradient, its square, and a variance of zero") {
   for (const auto type :
        {SmoothGradType::smoothgrad, SmoothGradType::smoothgrad_sq, SmoothGradType::vargrad}) {

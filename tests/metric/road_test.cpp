@@ -76,7 +76,8 @@ TEST_CASE(
   const at::Tensor clean = reads(x).select(1, 0);
   CHECK(distance(curves.fraction, support::tensor({0.0, 0.04, 13.0 / 25}, {3})) < 1e-15);
   CHECK(distance(curves.most_relevant_first.select(1, 0), clean) < 1e-15);
-  const double noise = 0.1 * salience::detail::NormalNoise(25)(5, 1)[12].item<double>();
+  const double noise =
+      0.1 * SharedNoise(x[0].slice(0, 0, 1).to(at::kFloat), 5).normal(1).flatten()[12].item<double>();
   CHECK(distance(curves.most_relevant_first.select(1, 1), mean.add(noise)) < 1e-8);
   for (std::int64_t k = 0; k < 3; ++k)
     CHECK(distance(curves.least_relevant_first.select(1, k), clean) < 1e-15);

@@ -1,13 +1,17 @@
-// Counter-based normal noise: the value of an element depends on the seed, the draw and the element alone.
+// SharedNoise: random numbers that depend on the seed, the draw and the element alone.
 #pragma once
 
 #include <cstdint>
+#include <numbers>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include <salience/tensor/tensor.hpp>
 
-namespace salience::detail {
+namespace salience {
+
+namespace detail {
 
 /// The finaliser of SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014).
 constexpr std::uint64_t mix(std::uint64_t x) {
@@ -54,4 +58,60 @@ class NormalNoise {
   at::Tensor values_, sine_;
 };
 
-}  // namespace salience::detail
+}  // namespace detail
+
+/// The noise of a method that looks at perturbed copies of its input: draw k is the same for all samples of a
+/// batch, whatever the batch, the chunk, the number of threads and the order of the draws.
+///
+///     SharedNoise noise(x[0], seed);
+///     const auto point = [&](const Row& row, const at::Tensor& out) {  // for a Stream
+///       out.copy_(x[row.sample]).add_(noise.normal(row.step), deviation);
+///     };
+///
+/// An element's bits are a hash of (seed, draw, the element's number in the sample), made on the CPU in
+/// float32 for a sample of that many elements, and then converted. The last draw is kept: asking for it
+/// again, as for the next sample of the batch, costs nothing. One thread may use it at a time.
+class SharedNoise {
+ public:
+  /// Noise in the shape, dtype and device of `sample`, which has no batch dimension.
+  SharedNoise(const at::Tensor& sample, std::uint64_t seed)
+      : like_(sample.new_empty({0})), sizes_(sample.sizes().vec()), seed_(seed), source_(sample.numel()) {}
+
+  /// Standard normal values of draw number `draw`, at least 0. The tensor is ours: the next draw overwrites
+  /// it.
+  const at::Tensor& normal(std::int64_t draw) {
+    return kept(draw, Kind::normal, [](const at::Tensor& values) { return values; });
+  }
+
+  /// Values that are uniform in (-1, 1), otherwise as `normal`: of a normal z it is \f$ \mathrm{erf}(z /
+  /// \sqrt 2) \f$.
+  const at::Tensor& uniform(std::int64_t draw) {
+    return kept(draw, Kind::uniform,
+                [](const at::Tensor& values) { return values.mul(std::numbers::sqrt2 / 2.0).erf_(); });
+  }
+
+ private:
+  enum class Kind { none, normal, uniform };
+
+  template <class Change>
+  const at::Tensor& kept(std::int64_t draw, Kind kind, const Change& change) {
+    if (draw != draw_ || kind != kind_) {
+      values_ = change(source_(seed_, static_cast<std::uint64_t>(draw)))
+                    .view(sizes_)
+                    .to(like_.device(), like_.scalar_type());
+      draw_ = draw;
+      kind_ = kind;
+    }
+    return values_;
+  }
+
+  at::Tensor like_;  // of no element
+  std::vector<std::int64_t> sizes_;
+  std::uint64_t seed_;
+  detail::NormalNoise source_;
+  at::Tensor values_;
+  std::int64_t draw_ = -1;
+  Kind kind_ = Kind::none;
+};
+
+}  // namespace salience

@@ -138,20 +138,13 @@ class SmoothGrad {
     for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
     const std::int64_t chunk = detail::chunk_size(options_.chunk, clean);
 
-    detail::NormalNoise source(clean[0].numel());
-    at::Tensor noise;  // of one draw, shared by the batch
-    std::int64_t noise_draw = -1;
+    SharedNoise noise(clean[0], options_.seed);
     const auto point = [&](const detail::Row& row, const at::Tensor& out) {
-      if (row.step != std::exchange(noise_draw, row.step)) {
-        noise = source(options_.seed, static_cast<std::uint64_t>(row.step))
-                    .view(clean[0].sizes())
-                    .to(clean.device(), clean.scalar_type());
-      }
       const auto n = static_cast<std::size_t>(row.sample);
       if (dtype == clean.scalar_type()) {
-        out.copy_(clean[row.sample]).add_(noise, deviation[n]);  // nothing is allocated
+        out.copy_(clean[row.sample]).add_(noise.normal(row.step), deviation[n]);  // nothing is allocated
       } else {
-        out.copy_(clean[row.sample].add(noise, deviation[n]));
+        out.copy_(clean[row.sample].add(noise.normal(row.step), deviation[n]));
       }
     };
     const auto evaluate = detail::evaluation(attributor_, selector, chosen);

@@ -76,19 +76,15 @@ class Infidelity {
       const at::Tensor range = clean[n].max().sub(clean[n].min());
       deviation.push_back(options_.noise_level * range.to(at::kDouble).template item<double>());
     }
-    detail::NormalNoise source(clean[0].numel());
-    at::Tensor noise;  // of one draw, shared by the batch
-    std::int64_t drawn = -1;
+    SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
     at::Tensor predicted = detail::unknown({clean.size(0), options_.samples});  // I^T Phi
     const auto point = [&](const detail::Row& row, const at::Tensor& out) {
       at::Tensor perturbation;
       if (options_.perturbation) {
         perturbation = checked(options_.perturbation(clean[row.sample], row.step), clean);
       } else {
-        if (row.step != std::exchange(drawn, row.step)) {
-          noise = source(options_.seed, static_cast<std::uint64_t>(row.step)).view(clean[0].sizes());
-        }
-        perturbation = noise.mul(deviation[static_cast<std::size_t>(row.sample)])
+        perturbation = noise.normal(row.step)
+                           .mul(deviation[static_cast<std::size_t>(row.sample)])
                            .to(clean.device(), clean.scalar_type());
       }
       out.copy_(clean[row.sample]).sub_(perturbation);

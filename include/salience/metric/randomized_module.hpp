@@ -59,13 +59,12 @@ class RandomizedModule {
       const auto place = std::find(layers_.begin(), layers_.end(), layer.name) - layers_.begin();
       const bool chosen = options_.order == RandomizationOrder::cascading ? place <= level : place == level;
       if (!chosen || std::cmp_equal(place, layers_.size())) continue;
-      std::uint64_t draw = static_cast<std::uint64_t>(place) << 16;  // a parameter's own, at any level
+      auto draw = static_cast<std::int64_t>(place) << 16;  // a parameter's own, at any level
       for (at::Tensor& parameter : parameters(layer.value)) {
         const at::Tensor trained = parameter.to(at::kDouble);
         const double deviation = trained.sub(trained.mean()).square().mean().sqrt().item<double>();
-        const at::Tensor noise =
-            detail::NormalNoise(parameter.numel())(options_.seed, draw++).view(parameter.sizes());
-        parameter.copy_(noise.to(trained.device(), at::kDouble).mul(deviation).add(trained.mean()));
+        const at::Tensor noise = SharedNoise(trained, options_.seed).normal(draw++);
+        parameter.copy_(noise.mul(deviation).add(trained.mean()));
       }
     }
     return copy;

@@ -162,13 +162,13 @@ class Road {
       shares.push_back(static_cast<double>(removed.back()) / static_cast<double>(pixels));
     }
     const at::Tensor clean = input.detach().to(at::kCPU, at::kDouble).contiguous();
-    detail::NormalNoise source(clean[0].numel());
+    SharedNoise source(clean[0].to(at::kFloat), options_.seed);
     const auto point = [&](const detail::Row& row, const at::Tensor& out) {
       const std::int64_t step = row.step % count;
       const std::int64_t gone = removed[static_cast<std::size_t>(step)];
       const at::Tensor& own = rank[row.sample];
       const at::Tensor missing = row.step < count ? own.lt(gone) : own.ge(pixels - gone);
-      const at::Tensor noise = source(options_.seed, static_cast<std::uint64_t>(step)).view(out.sizes());
+      const at::Tensor& noise = source.normal(step);
       out.copy_(
           detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
     };

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <numbers>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -75,20 +74,10 @@ class MaxSensitivity {
     const at::Tensor values = detail::widened(original.values);
     const auto batch = clean.size(0);
 
-    detail::NormalNoise source(clean[0].numel());
-    at::Tensor change;  // of one draw, shared by the batch
-    std::int64_t drawn = -1;
+    SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
     const auto point = [&](const detail::Row& row, const at::Tensor& out) {
-      if (row.step != std::exchange(drawn, row.step)) {
-        // A normal value's distribution function is uniform: erf(z / sqrt(2)) is so in (-1, 1).
-        change = source(options_.seed, static_cast<std::uint64_t>(row.step))
-                     .mul(std::numbers::sqrt2 / 2.0)
-                     .erf_()
-                     .mul_(options_.radius)
-                     .view(clean[0].sizes())
-                     .to(clean.device(), clean.scalar_type());
-      }
-      out.copy_(clean[row.sample]).add_(change);
+      const at::Tensor change = noise.uniform(row.step).mul(options_.radius);
+      out.copy_(clean[row.sample]).add_(change.to(clean.device(), clean.scalar_type()));
     };
     at::Tensor moved = detail::unknown({batch, options_.samples});
     std::int64_t done = 0;
