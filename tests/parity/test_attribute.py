@@ -211,9 +211,9 @@ class Attribute(unittest.TestCase):
         self.run_scene("--dtype", "bfloat16", "--threads", 1, "--seed", 7)
         self.assertEqual(self.raw().dtype, torch.bfloat16)
 
-    def test_the_readmes_export_of_vgg16_and_its_walk_through(self):
-        readme = (EXAMPLES.parent.parent / "README.md").read_text(encoding="utf-8")
-        (block,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    def test_the_export_of_vgg16_that_the_page_shows(self):
+        page = (EXAMPLES.parent.parent / "docs/how-to/vgg16.md").read_text(encoding="utf-8")
+        (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
         with contextlib.chdir(self.folder), unittest.mock.patch("torchvision.models.vgg16", untrained_vgg16):
             exec(block, {})
         self.run_program(self.folder / "vgg16.pt", scenes()[0], self.folder / "imagenet_labels.txt")
