@@ -1,5 +1,5 @@
-// Every exception that Salience throws itself. One class a kind, so that a caller can catch by what went
-// wrong; the wording of messages that several places share lives here, in named factories.
+// Every exception that Salience throws itself. One class per kind of error, so that a caller can catch one
+// kind alone. Messages that are used in several places are made by named factories here.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,8 @@
 #include <utility>
 #include <vector>
 
-// clang has no name for -funsafe-math-optimizations alone, and picture/detail/vectorized.hpp bears it.
+// clang has no macro for -funsafe-math-optimizations alone, and picture/detail/vectorized.hpp stays correct
+// with it.
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0) || \
     defined(__ASSOCIATIVE_MATH__)
 #error "Salience: -ffast-math and its parts make maps wrong and hide NaN; add -fno-fast-math behind them"
@@ -23,7 +24,8 @@
 
 namespace salience {
 
-/// Base of all errors of this library. `what()` is one sentence that says what was met and what was expected.
+/// Base of all errors of this library. `what()` is one sentence that says what was given and what was
+/// expected.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

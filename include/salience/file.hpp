@@ -75,15 +75,14 @@ inline std::vector<std::uint8_t> read_file(const std::filesystem::path& path) {
   return bytes;
 }
 
-/// Writes the file in one step for whoever looks: the bytes go to a temporary file in the same folder, which
-/// then takes the name. So a reader never meets half a file, and a failure leaves an older file as it was and
-/// no temporary one. A symbolic link stays and its target is replaced. The permissions are those of any new
-/// file (0666 less the umask).
+/// Writes the file atomically: the bytes go to a temporary file in the same folder, which is then renamed. A
+/// reader never sees a part of the file; a failure leaves an older file unchanged and no temporary one. A
+/// symbolic link remains, and its target is replaced. The permissions are those of any new file (0666 less
+/// the umask).
 ///
-/// A process that is killed on the way leaves the older file, and beside it the temporary one, whose name is
-/// `.salience-*.tmp`. No later write removes that, since it may belong to a process that still writes: delete
-/// such files when they are old. Nothing is forced to the disk: after a power failure the file system
-/// decides.
+/// A process that is killed during the write leaves the older file and the temporary one, `.salience-*.tmp`.
+/// No later write removes the latter, since it may belong to a process that is still writing: delete such
+/// files when they are old. Nothing is synchronised to the disk, so a power failure may lose the file.
 ///
 /// Throws FileError if the folder is missing or not writable, if the name belongs to something that is not a
 /// regular file, or if the disk is full.

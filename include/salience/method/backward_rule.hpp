@@ -1,4 +1,4 @@
-// Backward rules: what a rectifier passes back instead of its gradient. With GuidedRule and DeconvnetRule.
+// Backward rules, which replace the gradients of rectifiers: GuidedRule and DeconvnetRule.
 #pragma once
 
 #include <cstddef>
@@ -25,16 +25,16 @@
 namespace salience {
 
 /// Guided backpropagation (Springenberg et al.: "Striving for Simplicity: The All Convolutional Net", 2014):
-/// a rectifier \f$ y = \max(x, 0) \f$ passes back \f$ R = [x > 0] \, [R' > 0] \, R' \f$ of what comes in from
-/// above, R': its gradient where that is positive.
+/// a rectifier \f$ y = \max(x, 0) \f$ passes back \f$ R = [x > 0] \, [R' > 0] \, R' \f$ of the incoming
+/// gradient R': its own gradient where that is positive.
 struct GuidedRule {
   /// The positive part of the rectifier's own gradient.
   at::Tensor operator()(const at::Tensor& plain, const at::Tensor&) const { return plain.relu(); }
 };
 
 /// The "deconvnet" (Zeiler, Fergus: "Visualizing and Understanding Convolutional Networks", 2014): a
-/// rectifier passes back \f$ R = [R' > 0] \, R' \f$ of what comes in from above, R', whatever it let through
-/// on the way forward.
+/// rectifier passes back \f$ R = [R' > 0] \, R' \f$ of the incoming gradient R', whatever its input was in
+/// the forward pass.
 struct DeconvnetRule {
   /// The positive part of what comes in.
   at::Tensor operator()(const at::Tensor&, const at::Tensor& incoming) const { return incoming.relu(); }
@@ -108,11 +108,11 @@ struct RuledNode final : autograd::Node {
   RuleHook<Rule> hook;
 };
 
-/// While it lives, the rectifiers of one recorded graph pass back what the rule says; then they are as
-/// before. So a graph that is kept may be walked back plain, guided and plain again.
+/// During its lifetime the rectifiers of one recorded graph pass back the result of the rule; afterwards they
+/// are as before, so that one graph can be walked plain, guided and plain again.
 ///
-/// It hooks the nodes of this graph alone: no model, no other call and no other thread meets them. Throws
-/// what Rectifiers does, and has changed nothing then.
+/// It hooks the nodes of this graph alone and does not affect the model, other calls or other threads. Throws
+/// what Rectifiers throws, without having changed anything.
 template <class Rule>
 class RuleOnGraph {
  public:

@@ -15,10 +15,10 @@
 
 namespace salience {
 
-/// What a rectifier (ReLU, ReLU6, a clamp or threshold at 0) passes back: called with its gradient, as it is,
-/// and with what comes in from above, both of the rectifier's shape, it gives a tensor of that shape. Several
-/// threads may call it at once. GuidedRule, DeconvnetRule and what a user's own rule needs stand in
-/// method/backward_rule.hpp.
+/// A callable that replaces the gradient of a rectifier (ReLU, ReLU6, a clamp or threshold at 0). It is
+/// called with the rectifier's plain gradient and with the incoming gradient of its output, both of the
+/// rectifier's shape, and returns a tensor of that shape. Several threads may call it at once. Rules other
+/// than PlainGradient, the user's own included, need method/backward_rule.hpp.
 template <class R>
 concept BackwardRule = requires(const R& rule, const at::Tensor& plain, const at::Tensor& incoming) {
   { rule(plain, incoming) } -> std::convertible_to<at::Tensor>;
@@ -64,8 +64,7 @@ std::vector<at::Tensor> gradients(const RecordedPass& pass, at::TensorList wrt, 
 }  // namespace detail
 
 /// The gradient of a score with respect to the input, \f$ \partial s_c(x) / \partial x \f$, and with it the
-/// output, the target and the score: one forward and one backward pass. All else in this library stands on
-/// it.
+/// output, the target and the score: one forward and one backward pass. The other methods are built on it.
 ///
 /// @param model   any Model; it is called once. Its parameters' `.grad` and flags are not touched, and no
 ///                gradient of a weight is computed.

@@ -1,4 +1,4 @@
-// GuidedBackprop and Deconvnet: gradients that keep only what is positive on the way back.
+// GuidedBackprop and Deconvnet: gradients whose backward pass keeps positive values only.
 #pragma once
 
 #include <utility>
@@ -13,7 +13,7 @@ namespace salience {
 
 /// Guided backpropagation (Springenberg et al.: "Striving for Simplicity: The All Convolutional Net", 2014):
 /// the gradient of the target's score at the input, where each rectifier passes back only the positive part
-/// of its gradient, see GuidedRule. It draws sharp pictures of what excites the network.
+/// of its gradient, see GuidedRule. It gives sharp pictures of the structures that activate the network.
 ///
 ///     GuidedBackprop method{model};
 ///     Attribution a = method(x, ClassIndex{5});
@@ -35,9 +35,9 @@ class GuidedBackprop : public GradientAttributor<M, GuidedRule> {
 };
 
 /// Deconvolution (Zeiler, Fergus: "Visualizing and Understanding Convolutional Networks", 2014): as
-/// GuidedBackprop, but each rectifier passes back the positive part of what comes in from above, whatever it
-/// let through on the way forward, see DeconvnetRule. Without max pooling's switches the result hardly
-/// depends on the input (Springenberg et al. 2014); the same warning applies.
+/// GuidedBackprop, but each rectifier passes back the positive part of the incoming gradient, whatever its
+/// input was, see DeconvnetRule. Without max pooling the result hardly depends on the input (Springenberg et
+/// al. 2014); the same warning applies.
 ///
 ///     Deconvnet method{model};
 template <class M>

@@ -1,4 +1,4 @@
-// GuidedGradCam: where Grad-CAM looks, in the detail of guided backpropagation.
+// GuidedGradCam: guided backpropagation times Grad-CAM.
 #pragma once
 
 #include <utility>
@@ -20,8 +20,8 @@ namespace salience {
 ///     GuidedGradCam method{model, {.layer = "features.28"}};
 ///     Attribution a = method(x, ClassIndex{5});
 ///
-/// The class is in the Grad-CAM; the detail is the guided gradient's, which hardly knows the class (Adebayo
-/// et al. 2018). `empty` tells where Grad-CAM has nothing above zero, and the values are zero. Captum's
+/// The region depends on the class; the fine structures are the guided gradient's and hardly do (Adebayo et
+/// al. 2018). `empty` tells where Grad-CAM has nothing above zero, and the values are zero. Captum's
 /// GuidedGradCam is this with interpolate_mode = "bilinear"; its default is "nearest". Model, options and
 /// errors are those of GradCam, and those of GuidedBackprop for the rectifiers; the map must be upsampled.
 template <class M>

@@ -1,5 +1,5 @@
-// LayerActivation, LayerGradient and LayerGradXActivation: what a layer gives, and how the score depends on
-// it.
+// LayerActivation, LayerGradient and LayerGradXActivation: a layer's output, the gradient of the score there,
+// and their product.
 #pragma once
 
 #include <algorithm>

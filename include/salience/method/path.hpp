@@ -15,8 +15,8 @@
 
 namespace salience {
 
-/// A path that is known beforehand: `point` gives where it is at t, from 0 (the baseline) to 1 (the input),
-/// for one sample, without the batch dimension, in float32 or float64.
+/// A path that is a function of t: `point` gives the point at t, from 0 (the baseline) to 1 (the input), for
+/// one sample, without the batch dimension, in float32 or float64.
 ///
 ///     struct Curved {
 ///       at::Tensor point(const at::Tensor& input, const at::Tensor& baseline, double t) const {
@@ -28,8 +28,8 @@ concept ParametricPath = requires(const P& path, const at::Tensor& x, double t) 
   { path.point(x, x, t) } -> std::convertible_to<at::Tensor>;
 };
 
-/// A path that looks where to go: `next` gives the point at `to`, from the point at `from` and the gradient
-/// there. It begins at the baseline; at 1 it must give the input.
+/// A path that depends on the gradients along it: `next` gives the point at `to`, from the point at `from`
+/// and the gradient there. It begins at the baseline; at 1 it must give the input.
 template <class P>
 concept GradientPath = requires(const P& path, const at::Tensor& x, double t) {
   { path.next(x, x, x, x, t, t) } -> std::convertible_to<at::Tensor>;
@@ -71,8 +71,8 @@ struct BlurPath {
 };
 
 /// The path of Guided IG (Kapishnikov et al.: "Guided Integrated Gradients: an Adaptive Path Method for
-/// Removing Noise", CVPR 2021): in each step those elements go on whose gradient is smallest, so that noisy,
-/// steep regions are crossed late and briefly.
+/// Removing Noise", CVPR 2021): in each step the elements with the smallest gradients move, so that regions
+/// with large, noisy gradients are crossed late and in few steps.
 struct GuidedPath {
   double fraction = 0.25;      ///< of the elements, with the smallest gradients, that are moved at a time
   double max_distance = 0.02;  ///< how far an element may be ahead of or behind the straight line, in [0, 1]

@@ -1,4 +1,4 @@
-// Tokens, ChannelsLast and ChannelsFirst: what a layer gives as a grid of features.
+// Tokens, ChannelsLast and ChannelsFirst: a layer's output as a grid of features.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The scores of many variants of an input, for the metrics that change it and look at what the model says.
+// The scores of many variants of an input, for metrics that change the input.
 #pragma once
 
 #include <cstdint>

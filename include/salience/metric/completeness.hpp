@@ -1,4 +1,4 @@
-// Completeness: whether an attribution adds up to what the score changed by.
+// Completeness: whether an attribution sums to the score's change.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct CompletenessError {
 };
 
 /// The completeness axiom (Sundararajan, Taly, Yan: "Axiomatic Attribution for Deep Networks", 2017): an
-/// attribution should share out the change of the score, \f$ \sum_i \Phi_i = s_c(x) - s_c(b) \f$. What is
-/// missing to it is \f$ \sum_i \Phi_i - (s_c(x) - s_c(b)) \f$.
+/// attribution should share out the change of the score, \f$ \sum_i \Phi_i = s_c(x) - s_c(b) \f$. The error
+/// is \f$ \sum_i \Phi_i - (s_c(x) - s_c(b)) \f$.
 ///
 ///     Completeness completeness{model, {.baseline = Baseline::zero()}};
 ///     CompletenessError missing = completeness(x, integrated_gradients(x));

@@ -1,4 +1,4 @@
-// Sparseness and complexity: on how few pixels a map rests.
+// Sparseness and complexity: over how few pixels a map is concentrated.
 #pragma once
 
 #include <tuple>

@@ -1,4 +1,4 @@
-// ConfidenceChange: what the model still says of the part of the input that a map shows.
+// Confidence: how the score changes if only what a map shows remains of the input.
 #pragma once
 
 #include <cstdint>

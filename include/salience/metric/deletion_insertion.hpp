@@ -1,4 +1,4 @@
-// Deletion and Insertion: how the score moves while pixels go or come, the most relevant first.
+// Deletion and Insertion: how the score changes while pixels are removed or added, the most relevant first.
 #pragma once
 
 #include <cstdint>
@@ -106,8 +106,8 @@ class Replacement {
 ///     Deletion deletion{model, {.steps = 100}};
 ///     PerturbationCurve curve = deletion(x, attribution);  // curve.area: (N)
 ///
-/// Lower is better: a map that names what the score rests on makes it fall at once. In [0, 1] for the
-/// probability, as in the paper, which is the score of the attribution alone and of a bare class,
+/// Lower is better: the score falls at once if the map ranks the pixels that it depends on first. In [0, 1]
+/// for the probability, as in the paper, which is the score of the attribution alone and of a bare class,
 /// `ClassIndex{5}`; a whole TargetSelector or a score function has its own. The class is
 /// `attribution.target`; where that is undefined (a score function, a map from elsewhere), what `target`
 /// chooses on the clean input. The output is read as the attribution's target read it
@@ -115,8 +115,7 @@ class Replacement {
 /// an option out of range, a map that does not cover the input or a target whose class is not the
 /// attribution's, and what the model, the target and the progress callback throw.
 ///
-/// A sample whose curve was stopped by `progress` has NaN for its area and for the scores that are missing: a
-/// part of an area is none.
+/// A sample whose curve was stopped by `progress` has NaN for its area and for the missing scores.
 template <class M>
 class Deletion : public detail::Replacement<M, DeletionOptions> {
  public:

@@ -1,4 +1,4 @@
-// Infidelity: how far an attribution is from what the score does under perturbations.
+// Infidelity: how well an attribution predicts the score's change under perturbations.
 #pragma once
 
 #include <cmath>

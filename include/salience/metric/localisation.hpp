@@ -1,4 +1,4 @@
-// Pointing game, energy and overlap: whether a map lies on the object.
+// Pointing game, energy and overlap: how well a map agrees with the region of an object.
 #pragma once
 
 #include <algorithm>

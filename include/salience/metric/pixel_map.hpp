@@ -1,4 +1,4 @@
-// What a metric looks at: one number a pixel.
+// pixel_map: an attribution as one number per pixel, for metrics.
 #pragma once
 
 #include <cstdint>

@@ -28,11 +28,11 @@ struct RandomizedModuleOptions {
   std::uint64_t seed = 0;  ///< the same seed gives the same parameters, bit for bit
 };
 
-/// A module in many stages of forgetting (Adebayo et al. 2018). A layer is a submodule with floating
-/// parameters of its own; the top is the one registered last. Random parameters are drawn from the normal
-/// distribution with the mean and the standard deviation of the trained ones, so that activations keep their
-/// scale and nothing has to be known of the layer's kind; one that has a single value everywhere keeps it.
-/// The buffers (running means) stay. The module itself is not changed.
+/// Copies of a module in which some layers have random parameters (Adebayo et al. 2018). A layer is a
+/// submodule with floating parameters of its own; the top is the one registered last. Random parameters are
+/// drawn from the normal distribution with the mean and the standard deviation of the trained ones, so that
+/// activations keep their scale and nothing has to be known of the layer's kind; one that has a single value
+/// everywhere keeps it. The buffers (running means) stay. The module itself is not changed.
 class RandomizedModule {
  public:
   /// Throws ModelError if the module has no parameters, as one that was frozen.

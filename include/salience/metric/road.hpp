@@ -1,4 +1,4 @@
-// ROAD: deletion whose gaps are filled from their neighbours, so that they do not show as gaps.
+// ROAD: deletion in which removed pixels are imputed from their neighbours.
 #pragma once
 
 #include <algorithm>

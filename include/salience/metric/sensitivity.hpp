@@ -1,4 +1,4 @@
-// MaxSensitivity: how much an attribution moves when the input hardly does.
+// MaxSensitivity: the largest change of an attribution under small changes of the input.
 #pragma once
 
 #include <cmath>

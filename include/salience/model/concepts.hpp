@@ -1,4 +1,4 @@
-// Model and Target: what a user may bring instead of ours. (Attributor stands in method/attribution.hpp.)
+// The concepts Model and Target. (Attributor stands in method/attribution.hpp.)
 #pragma once
 
 #include <concepts>

@@ -1,4 +1,4 @@
-// FeaturesHead: a model of two parts, whose layer is what lies between them.
+// FeaturesHead: a model of two parts, with the output of the first as its layer.
 #pragma once
 
 #include <array>

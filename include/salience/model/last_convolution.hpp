@@ -1,4 +1,4 @@
-// LastConvolution: the convolutions of any model, without asking the model.
+// LastConvolution: finds the convolutions of any model while it runs.
 #pragma once
 
 #include <algorithm>
@@ -25,9 +25,9 @@ namespace detail {
 
 /// Has the outputs of all convolutions that this thread runs, as long as it lives.
 ///
-/// LibTorch tells a callback of each operator. A convolution's output is the very tensor that the model goes
-/// on with, so an activation in place would overwrite it. Therefore it is copied into itself through a clone,
-/// and the clone, which nobody else has, is kept: the autograd graph then leads through it.
+/// LibTorch calls a callback for each operator. The model goes on with the output tensor of a convolution, so
+/// an activation in place would overwrite it. Therefore the output is cloned, the clone is copied back into
+/// it, and the clone, which nothing else refers to, is kept: the autograd graph then leads through it.
 class ConvolutionRecorder {
  public:
   ConvolutionRecorder() : outer_(current()) {

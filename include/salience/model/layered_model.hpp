@@ -1,4 +1,4 @@
-// LayeredModel: a model that also shows what its layers give.
+// LayeredModel: a model that also returns the outputs of its layers.
 #pragma once
 
 #include <concepts>
@@ -39,8 +39,8 @@ class LayerNames {
 };
 
 /// A model whose layers can be named: a ScriptModel, FeaturesHead, LastConvolution, or the user's own. The
-/// empty name means the last convolution. A layer that is used several times gives its last use. An unknown
-/// name is an ArgumentError; a layer that this input does not reach is a ModelError.
+/// empty name means the last convolution. Of a layer that is used several times the last use counts. An
+/// unknown name is an ArgumentError; a layer that this input does not reach is a ModelError.
 template <class M>
 concept LayeredModel = requires(const M& model, const at::Tensor& input,
                                 std::span<const std::string> layers) {

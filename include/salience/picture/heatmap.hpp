@@ -1,4 +1,4 @@
-// Heatmap: one number a pixel, and its plainest picture.
+// Heatmap: one number per pixel, and its picture in gray.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// load_image and save_image: PNG, JPEG, BMP and what else stb reads. Opt-in, as it costs a second to compile
-// and needs stb_image.h and stb_image_write.h (Debian's package libstb-dev).
+// load_image and save_image: PNG, JPEG, BMP and what else stb reads. Opt-in, since it takes a second to
+// compile and needs stb_image.h and stb_image_write.h (Debian's package libstb-dev).
 #pragma once
 
 #include <algorithm>
@@ -175,10 +175,10 @@ inline void require_encodable(const Image& image, FileFormat format, int jpeg_qu
 /// 0-255; of 16 bits the high byte is kept; a transparent colour (PNG's tRNS) becomes an alpha channel; CMYK
 /// becomes RGB. An EXIF orientation is not applied, as Pillow's `Image.open` does not.
 ///
-/// stb_image is not hardened against hostile files. What is known to lead it astray is refused before it sees
-/// the file, it gets no more memory than a picture of the announced size can need (16 bytes a pixel in any
-/// one block), and it is fuzzed as it is shipped; still, decode what strangers send in a process that may
-/// die, or decode it elsewhere and make an Image of the pixels.
+/// stb_image is not hardened against hostile files. Kinds of files that are known to make it fail are refused
+/// before it reads them, it gets no more memory than a picture of the stated size can need (16 bytes per
+/// pixel in one block), and it is fuzzed together with these checks. Still, decode files from strangers in a
+/// process that may crash, or decode them with another library and make an Image of the pixels.
 ///
 /// Throws FileError, with the path and one sentence, if the file is missing, not regular, unreadable, not a
 /// picture, cut off or damaged (of PNG every check sum is compared), has more than `max_pixels` pixels,
@@ -234,9 +234,9 @@ inline std::vector<std::uint8_t> encode_image(const Image& image, std::string_vi
 
 /// Writes the picture as PNG, JPEG or BMP, by the path's extension; see encode_image for what each can hold.
 ///
-/// The file appears under its name whole or not at all, and an older file stays until then. Throws
-/// ArgumentError as encode_image does, FileError if the extension is unknown or the file cannot be written
-/// (missing folder, full disk).
+/// The file is written atomically: an older file stays until the new one is complete. Throws ArgumentError as
+/// encode_image does, FileError if the extension is unknown or the file cannot be written (missing folder,
+/// full disk).
 inline void save_image(const std::filesystem::path& path, const Image& image,
                        const SaveOptions& options = {}) {
   const std::string extension = path.extension().string();

@@ -1,4 +1,4 @@
-// What can be chosen of an AttributionProcessor.
+// The options of AttributionProcessor.
 #pragma once
 
 #include <optional>
@@ -6,7 +6,7 @@
 
 namespace salience {
 
-/// What becomes of a value that is NaN or infinite.
+/// How a value that is NaN or infinite is treated.
 enum class NonFinite {
   error,  ///< an ArgumentError that says how many there are
   zero,   ///< it is taken as 0; count_non_finite says how many there are

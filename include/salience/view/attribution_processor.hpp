@@ -1,4 +1,4 @@
-// AttributionProcessor: a raw attribution to what a person looks at.
+// AttributionProcessor: turns a raw attribution into a picture.
 #pragma once
 
 #include <algorithm>
