@@ -49,10 +49,13 @@ struct MethodEntry {
   std::string_view summary;    ///< what it gives, in half a sentence
   std::string_view reference;  ///< the paper: authors and year
   std::string_view options;    ///< the members of MethodOptions that it heeds, parted by spaces
-  /// Its row in docs/methods/README.md, in Markdown: the page's name there, the class in the library, whether
-  /// values have a sign, whether the map changes with the class, whether the values sum to the score's
-  /// difference, and the cost in forward passes, where n is the number of `samples` or `steps`.
-  std::string_view page, class_name, is_signed, tells_classes_apart, complete, cost;
+  // Its row in docs/methods/README.md, in Markdown.
+  std::string_view page;                 ///< the name of its page there
+  std::string_view class_name;           ///< the class in the library
+  std::string_view is_signed;            ///< whether values have a sign
+  std::string_view tells_classes_apart;  ///< whether the map changes with the class
+  std::string_view complete;             ///< whether the values sum to the score's difference
+  std::string_view cost;                 ///< in forward passes; n is the number of `samples` or `steps`
   /// The method of a model. What is wrong with an option is thrown here, as the method's class says.
   AnyAttributor (*make)(const AnyModel& model, const MethodOptions& options);
 
