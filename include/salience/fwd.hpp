@@ -44,7 +44,10 @@ class FeaturesHead;
 template <class M>
 class LastConvolution;
 enum class Prepare;
-struct ScriptModelOptions;
+struct ModelOptions;
+enum class PassStage;
+struct GraphPass;
+class GraphModel;
 class ScriptModel;
 class AnyModel;
 

@@ -32,6 +32,9 @@
 #include <salience/model/layered_model.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
+#include <salience/model/model_options.hpp>
+#include <salience/model/graph_pass.hpp>
+#include <salience/model/graph_model.hpp>
 #include <salience/model/script_model.hpp>
 #include <salience/model/any_model.hpp>
 

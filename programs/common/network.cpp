@@ -30,7 +30,7 @@ sal::OutputType output_type(const Settings& settings) {
                                                  : sal::OutputType::automatic;
 }
 
-sal::ScriptModelOptions model_options(const Settings& settings) {
+sal::ModelOptions model_options(const Settings& settings) {
   return {.device = device(settings),
           .dtype = dtype(settings),
           .prepare = settings.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none};

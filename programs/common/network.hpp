@@ -20,7 +20,7 @@ at::Device device(const Settings& settings);
 
 salience::OutputType output_type(const Settings& settings);
 
-salience::ScriptModelOptions model_options(const Settings& settings);
+salience::ModelOptions model_options(const Settings& settings);
 
 using Preprocess = salience::Preprocessor<salience::Resize, salience::ToTensor, salience::Normalize>;
 

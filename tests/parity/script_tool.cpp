@@ -37,7 +37,7 @@ namespace {
 /// The words of a command.
 struct Command {
   std::string name, model, input, out;
-  sal::ScriptModelOptions options{};
+  sal::ModelOptions options{};
   std::int64_t index = -1;  ///< the class; negative: a weighted sum
   int calls = 1;
   std::vector<std::string> layers{};

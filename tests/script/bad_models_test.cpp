@@ -102,7 +102,7 @@ struct Bad {
   std::string kind;                // of the error
   std::vector<std::string> words;  // what it says
   at::Tensor x = input;
-  ScriptModelOptions options{};
+  ModelOptions options{};
 };
 
 const Module good = network("return y.mean([2, 3])");

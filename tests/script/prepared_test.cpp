@@ -147,7 +147,7 @@ TEST_CASE("Prepare::fast is channels-last where nothing is written later, dropou
     torch::jit::Module made = module("  a = torch.conv2d(x, self.w)\n" + body);
     auto graph = made.get_method("forward").graph()->copy();
     salience::detail::simplify(graph, made);
-    return salience::detail::fold(graph, made);
+    return salience::detail::prepare(graph, made, salience::detail::written_attributes(*graph, made));
   };
   CHECK(channels_last("  return torch.flatten(torch.relu_(a), 1)\n"));
   CHECK(channels_last("  return torch.dropout_(torch.flatten(a, 1), 0.5, False)\n"));
@@ -172,7 +172,7 @@ TEST_CASE("Prepare::fast: strided depthwise convolutions in bfloat16 are compute
 
     torch::jit::Module made = module(body, at::kBFloat16);
     auto graph = made.get_method("forward").graph()->copy();
-    CHECK(salience::detail::fold(graph, made));
+    CHECK(salience::detail::prepare(graph, made, {}));
     graph->lint();
     const std::string text = graph->toString();
     CHECK((text.find("aten::to") != std::string::npos) ==

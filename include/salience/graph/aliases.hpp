@@ -1,11 +1,9 @@
-// Which values of a graph may be the same memory, and who writes into it. For model/script_model.hpp alone.
+// Which values of a graph may be the same memory, and who writes into it.
 #pragma once
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
 #include <map>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -13,42 +11,11 @@
 #include <vector>
 
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <torch/csrc/jit/ir/constants.h>
 #include <torch/script.h>
 
-#include <salience/graph/script_front_end.hpp>
+#include <salience/graph/nodes.hpp>
 
 namespace salience::detail {
-
-template <std::size_t N>
-bool is_one_of(const torch::jit::Node* node, const std::array<std::string_view, N>& kinds) {
-  return std::find(kinds.begin(), kinds.end(), node->kind().toQualString()) != kinds.end();
-}
-
-/// Whether a value is known to be that flag.
-inline bool is_known(const torch::jit::Value* value, bool flag) {
-  const auto known = torch::jit::toIValue(value);
-  return known && known->isBool() && known->toBool() == flag;
-}
-
-/// Whether a loop has both in it: then each of them can run before and after the other.
-inline bool in_common_loop(const torch::jit::Node* first, const torch::jit::Node* second) {
-  const auto loops_around = [](const torch::jit::Node* node) {
-    std::set<const torch::jit::Node*> loops;
-    for (node = node->owningBlock()->owningNode(); node; node = node->owningBlock()->owningNode()) {
-      if (node->kind() == c10::prim::Loop) loops.insert(node);
-    }
-    return loops;
-  };
-  const auto others = loops_around(second);
-  const auto loops = loops_around(first);
-  return std::any_of(loops.begin(), loops.end(), [&](const auto* loop) { return others.contains(loop); });
-}
-
-/// Whether `later` can run once `node` has run.
-inline bool may_follow(const torch::jit::Node* later, const torch::jit::Node* node) {
-  return later != node && (in_common_loop(later, node) || node->isBefore(later));
-}
 
 /// Divides the values of a graph into classes: two that may share memory, wholly or in part, or one of which
 /// may hold the other, are in one class, wherever in the program. So it is careful, and may say too much.

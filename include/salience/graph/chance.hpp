@@ -1,4 +1,4 @@
-// Tells of a model whose output is a matter of chance. For model/script_model.hpp alone.
+// Tells of a model whose output is a matter of chance.
 #pragma once
 
 #include <array>
@@ -11,9 +11,8 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/script.h>
 
-#include <salience/graph/aliases.hpp>
-#include <salience/graph/script_front_end.hpp>
-#include <salience/graph/simplify.hpp>
+#include <salience/graph/dropout.hpp>
+#include <salience/graph/nodes.hpp>
 
 namespace salience::detail {
 

@@ -1,4 +1,4 @@
-// The convolutions of a graph, and which of them may be the last. For model/script_model.hpp alone.
+// The convolutions of a graph, and which of them may be the last.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,7 @@
 
 #include <torch/script.h>
 
-#include <salience/graph/aliases.hpp>
-#include <salience/graph/script_front_end.hpp>
+#include <salience/graph/nodes.hpp>
 #include <salience/tensor/channel_place.hpp>
 
 namespace salience::detail {

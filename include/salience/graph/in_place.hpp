@@ -1,4 +1,4 @@
-// Activations in place or not, whichever costs less. For model/script_model.hpp alone.
+// Activations in place or not, whichever costs less.
 #pragma once
 
 #include <array>
@@ -9,19 +9,9 @@
 #include <torch/script.h>
 
 #include <salience/graph/convolutions.hpp>
-#include <salience/graph/script_front_end.hpp>
+#include <salience/graph/nodes.hpp>
 
 namespace salience::detail {
-
-/// Whether this node runs at most once each time that its input is made: no loop stands between them.
-inline bool runs_once_for(const torch::jit::Node* node, const torch::jit::Value* input) {
-  const torch::jit::Block* made_in = input->node()->owningBlock();
-  for (const torch::jit::Block* block = node->owningBlock(); block != made_in;
-       block = block->owningNode()->owningBlock()) {
-    if (block->owningNode()->kind() != c10::prim::If) return false;
-  }
-  return true;
-}
 
 /// Whether this node's input is a new tensor that its operator does not keep for its backward pass, and that
 /// nothing but this node reads, once.

@@ -1,4 +1,4 @@
-// Tells TorchScript files from others, in words. For model/script_model.hpp alone.
+// Tells TorchScript files from others, in words.
 #pragma once
 
 #include <exception>

@@ -1,181 +1,81 @@
-// Inlines all calls of a graph and remembers which values are the outputs of layers. For
-// model/script_model.hpp alone.
+// From a torch::jit::Module to a graph with marks at its layers.
 #pragma once
 
-#include <algorithm>
-#include <cctype>
+#include <cstddef>
+#include <exception>
 #include <memory>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
+#include <utility>
 
-#include <torch/csrc/jit/passes/inliner.h>
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/marked_graph.hpp>
+#include <salience/graph/object_copy.hpp>
+#include <salience/graph/script_file.hpp>
+#include <salience/graph/script_inliner.hpp>
+#include <salience/graph/simplify.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
 
 namespace salience::detail {
 
-/// The object or value that a Value of the graph stands for, if it is read from the module by GetAttr alone.
-inline std::optional<c10::IValue> attribute_of(const torch::jit::Value* value, const torch::jit::Graph& graph,
-                                               const torch::jit::Module& module) {
-  if (value == graph.inputs().at(0)) return module._ivalue();
-  const torch::jit::Node* node = value->node();
-  if (node->kind() != c10::prim::GetAttr) return std::nullopt;
-  const auto owner = attribute_of(node->input(), graph, module);
-  if (!owner || !owner->isObject()) return std::nullopt;
-  return owner->toObject()->getAttr(node->s(c10::attr::name));
-}
-
-/// The path of such a Value, "layer4.1.bn2"; empty for the module itself.
-inline std::optional<std::string> path_of(const torch::jit::Value* value, const torch::jit::Graph& graph) {
-  if (value == graph.inputs().at(0)) return "";
-  const torch::jit::Node* node = value->node();
-  if (node->kind() != c10::prim::GetAttr) return std::nullopt;
-  const auto owner = path_of(node->input(), graph);
-  if (!owner) return std::nullopt;
-  return concat(*owner, owner->empty() ? "" : ".", node->s(c10::attr::name));
-}
-
-inline void collect(torch::jit::Block* block, std::vector<torch::jit::Node*>& nodes) {
-  for (torch::jit::Node* node : block->nodes()) {
-    nodes.push_back(node);
-    for (torch::jit::Block* inner : node->blocks()) collect(inner, nodes);
+/// Fails unless forward can be called with one input.
+inline void require_one_input(const torch::jit::Method& forward) {
+  std::size_t inputs = 0, required = 0;
+  std::string names;
+  for (const c10::Argument& argument : forward.function().getSchema().arguments()) {
+    if (inputs++ == 0) continue;  // self
+    if (argument.default_value()) continue;
+    ++required;
+    names += concat(names.empty() ? "" : ", ", argument.name());
+  }
+  if (inputs < 2) throw ModelError("the model's forward takes no input, an attribution needs one tensor");
+  if (required > 1) {
+    throw ModelError(
+        concat("the model's forward takes ", required, " inputs (", names,
+               "), an attribution needs exactly one tensor; wrap it in a module that fixes the others"));
   }
 }
 
-/// All nodes of the graph, also those inside of branches and loops, in the order of the program.
-inline std::vector<torch::jit::Node*> nodes_of(torch::jit::Graph& graph) {
-  std::vector<torch::jit::Node*> nodes;
-  collect(graph.block(), nodes);
-  return nodes;
-}
-
-/// What says which layer gave a value: a `prim::Print` of it, which gives nothing and which no pass removes.
-/// It stands where the layer's call stood and never runs: marks are taken out of every graph before. A tensor
-/// goes through an `aten::alias` first, and all that comes after the layer reads that.
-struct Mark {
-  static c10::Symbol path() { return c10::Symbol::attr("salience_path"); }
-  static c10::Symbol type() { return c10::Symbol::attr("salience_type"); }
-
-  static bool is_alias(const torch::jit::Node* node) {
-    return node->kind() == c10::aten::alias && node->hasAttribute(path());
+/// A copy of forward's graph with all calls inlined, its layers marked, its tensor constants placed, and
+/// simplified.
+inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module& module,
+                                                        const Placement& place) {
+  const auto method = module.find_method("forward");
+  if (!method) throw ModelError(concat("the module has no method 'forward'; ", how_to_export));
+  require_one_input(*method);
+  auto graph = method->graph()->copy();
+  Inliner(*graph, module).run();
+  for (torch::jit::Node* node : nodes_of(*graph)) {
+    if (node->kind() != c10::prim::Constant || !node->hasAttribute(c10::attr::value)) continue;
+    if (node->kindOf(c10::attr::value) != torch::jit::AttributeKind::t) continue;
+    const at::Tensor& constant = node->t(c10::attr::value);
+    // A number that became a tensor of no dimension takes no part in type promotion and keeps its precision.
+    if (constant.dim() > 0) node->t_(c10::attr::value, place(constant));
   }
-};
-
-inline std::vector<torch::jit::Node*> marks_of(torch::jit::Graph& graph) {
-  std::vector<torch::jit::Node*> marks = nodes_of(graph);
-  std::erase_if(marks, [](const torch::jit::Node* node) {
-    return node->kind() != c10::prim::Print || !node->hasAttribute(Mark::path());
-  });
-  return marks;
+  simplify(graph, module);
+  return graph;
 }
 
-/// "forward"; "forward1" and so on, of which a trace has one for each use of a layer; "forward__0" and so on,
-/// of an overloaded method.
-inline bool is_forward(std::string_view method) {
-  constexpr std::string_view forward = "forward", overload = "__";
-  if (!method.starts_with(forward)) return false;
-  method.remove_prefix(forward.size());
-  if (method.starts_with(overload)) method.remove_prefix(overload.size());
-  return std::all_of(method.begin(), method.end(), [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
-/// "__torch__.torch.nn.modules.conv.___torch_mangle_5.Conv2d" is a "Conv2d".
-inline std::string class_name(const torch::jit::Value& object) {
-  const auto type = object.type()->cast<c10::ClassType>();
-  const std::string name = type && type->name() ? type->name()->name() : "";
-  return name.substr(0, name.find("___torch_mangle"));
-}
-
-/// Marks the output of a call of a layer, before the call is inlined: its output is then used by nothing
-/// else, wherever the call stands and whatever the layer returns.
-inline void mark_layer(torch::jit::Node* call, torch::jit::Graph& graph) {
-  if (call->kind() != c10::prim::CallMethod || !is_forward(call->s(c10::attr::name))) return;
-  const auto path = path_of(call->input(0), graph);
-  if (!path || path->empty()) return;
-  const auto create = [&](c10::Symbol kind, std::size_t outputs) {
-    torch::jit::Node* node = graph.create(kind, outputs);
-    node->s_(Mark::path(), *path)->s_(Mark::type(), class_name(*call->input(0)));
-    return node;
+/// The marked graph of a TorchScript module as it is now. A module that was just loaded is nobody else's, and
+/// is not copied once more.
+inline MarkedGraph script_front_end(const torch::jit::Module& module, const Placement& place,
+                                    bool just_loaded) {
+  const Recording recording;
+  const auto attempt = [](const char* failure, const auto& step) {
+    try {
+      return step();
+    } catch (const c10::Error& error) {
+      std::throw_with_nested(ModelError(concat(failure, ": ", first_cause(error))));
+    }
   };
-  torch::jit::Node* last = call;
-  if (call->output()->type()->kind() == c10::TypeKind::TensorType) {
-    last = create(c10::aten::alias, 1)->insertAfter(call);
-    last->output()->setType(call->output()->type());
-    call->output()->replaceAllUsesWith(last->output());
-    last->addInput(call->output());
-  }
-  create(c10::prim::Print, 0)->insertAfter(last)->addInput(last->output());
+  const torch::jit::Module object = attempt("the model cannot be moved as the options say",
+                                            [&] { return snapshot(module, place, just_loaded); });
+  return attempt("the model's program cannot be prepared", [&] {
+    auto graph = forward_graph(object, place);
+    return MarkedGraph(std::move(graph), object, object.get_method("forward").function().getSchema());
+  });
 }
-
-/// Inlines all calls of a graph, those through an interface too if its object is known, and what is forked,
-/// and marks what layers give. Functions come in as they were written: LibTorch's simplified ones have lost
-/// layers, writes through a dropout, and the caller's autocast has changed them.
-class Inliner {
- public:
-  Inliner(torch::jit::Graph& graph, const torch::jit::Module& module) : graph_(graph), module_(module) {}
-
-  void run() {
-    for (bool again = true; again;) {
-      again = false;
-      for (torch::jit::Node* node : nodes_of(graph_)) {
-        if (node->kind() == c10::prim::fork) {
-          again = inlined_fork(node) || again;
-        } else if (node->kind() == c10::prim::CallMethod || node->kind() == c10::prim::CallFunction) {
-          again = inlined(node) || again;
-        }
-      }
-    }
-  }
-
- private:
-  bool inlined(torch::jit::Node* node) {
-    const bool method = node->kind() == c10::prim::CallMethod;
-    if (method && node->input(0)->type()->cast<c10::InterfaceType>()) {
-      const auto object = attribute_of(node->input(0), graph_, module_);
-      if (object && object->isObject()) node->input(0)->setType(object->toObject()->type());
-    }
-    torch::jit::GraphFunction* function = torch::jit::tryToGraphFunction(node);
-    if (!function) return false;
-    mark_layer(node, graph_);
-    if (!method) node->removeInput(0);  // the function itself
-    function->ensure_defined();
-    torch::jit::inlineCallTo(node, function, function->graph().get());
-    return true;
-  }
-
-  /// What is forked runs where it was forked: the same values, and its layers can be seen. Who needs a
-  /// Future, as a list of them, gets one that is made of the value.
-  bool inlined_fork(torch::jit::Node* fork) {
-    if (!fork->hasAttribute(c10::attr::Subgraph) || fork->hasAttribute(ready())) return false;
-    const torch::jit::WithInsertPoint here(fork);
-    torch::jit::Value* value =
-        torch::jit::insertGraph(graph_, *fork->g(c10::attr::Subgraph), fork->inputs()).at(0);
-    const std::vector<torch::jit::Use> uses = fork->output()->uses();
-    for (const torch::jit::Use& use : uses) {
-      if (use.user->kind() == c10::aten::wait) use.user->output()->replaceAllUsesWith(value);
-    }
-    for (const torch::jit::Use& use : uses) {
-      if (use.user->kind() == c10::aten::wait) use.user->destroy();
-    }
-    if (!fork->output()->uses().empty()) {
-      torch::jit::Node* made = graph_.insertNode(graph_.create(c10::prim::fork, {value}, 1));
-      auto identity = std::make_shared<torch::jit::Graph>();
-      identity->registerOutput(identity->addInput()->setType(value->type()));
-      made->g_(c10::attr::Subgraph, identity)->i_(ready(), 1);
-      made->output()->setType(fork->output()->type());
-      fork->output()->replaceAllUsesWith(made->output());
-    }
-    fork->destroy();
-    return true;
-  }
-
-  static c10::Symbol ready() { return c10::Symbol::attr("salience_ready"); }
-
-  torch::jit::Graph& graph_;
-  const torch::jit::Module& module_;
-};
 
 }  // namespace salience::detail

@@ -1,0 +1,132 @@
+// The programs of a GraphModel: its graph with the layers tapped that someone asks for, rewritten and
+// prepared.
+#pragma once
+
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/script.h>
+
+#include <salience/error.hpp>
+#include <salience/graph/in_place.hpp>
+#include <salience/graph/layers.hpp>
+#include <salience/graph/marked_graph.hpp>
+#include <salience/graph/object_copy.hpp>
+#include <salience/graph/output.hpp>
+#include <salience/graph/prepare.hpp>
+#include <salience/graph/runner.hpp>
+#include <salience/graph/taps.hpp>
+#include <salience/graph/writes.hpp>
+#include <salience/model/graph_pass.hpp>
+#include <salience/model/model_options.hpp>
+#include <salience/tensor/tensor.hpp>
+#include <salience/tensor/thread_modes.hpp>
+
+namespace salience::detail {
+
+/// Where a model with these options computes.
+inline Placement placement(const ModelOptions& options) { return {options.device, options.dtype}; }
+
+/// Changes a graph by a pass, and removes what nothing reads any more.
+inline void rewrite(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& object,
+                    const GraphPass& pass) {
+  try {
+    pass.run(graph, object);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    std::throw_with_nested(
+        ModelError(concat("the pass '", pass.name, "' cannot rewrite the model: ", first_cause(error))));
+  }
+  const WritesHeld held(graph);
+  torch::jit::EliminateDeadCode(graph);
+}
+
+/// All that is built from one marked graph with these options and passes. Programs are built when they are
+/// first asked for, and kept.
+class GraphPrograms {
+ public:
+  GraphPrograms(std::shared_ptr<const MarkedGraph> marked, ModelOptions options,
+                std::vector<GraphPass> passes = {})
+      : marked_(std::move(marked)),
+        options_(std::move(options)),
+        passes_(std::move(passes)),
+        whole_(prepared(tapped_graph(*marked_->graph, marked_->object, {}))) {}
+
+  const MarkedGraph& marked() const noexcept { return *marked_; }
+  const ModelOptions& options() const noexcept { return options_; }
+
+  /// The model alone.
+  const Runner& whole() const noexcept { return whole_; }
+
+  /// The model, which gives these layers too.
+  const Runner& with(std::span<const std::string> layers) const {
+    const std::vector<std::string> key(layers.begin(), layers.end());
+    const std::lock_guard lock(building_);
+    auto program = tapped_.find(key);
+    if (program == tapped_.end()) {
+      program = tapped_.emplace(key, prepared(tapped_graph(*marked_->graph, marked_->object, layers))).first;
+    }
+    return program->second;  // a map's elements stay where they are
+  }
+
+  /// The model, which tells of all its layers.
+  Runner listing() const { return prepared(listing_graph(*marked_->graph)); }
+
+  /// The same with one more pass, the last of its stage.
+  std::shared_ptr<const GraphPrograms> rewritten(GraphPass pass) const {
+    std::shared_ptr<const MarkedGraph> marked = marked_;
+    std::vector<GraphPass> passes = passes_;
+    if (pass.stage == PassStage::before_taps) {
+      const Recording recording;
+      std::shared_ptr<torch::jit::Graph> graph = marked_->graph->copy();
+      rewrite(graph, marked_->object, pass);
+      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->schema);
+    } else {
+      passes.push_back(std::move(pass));
+    }
+    return std::make_shared<const GraphPrograms>(std::move(marked), options_, std::move(passes));
+  }
+
+  /// The tensor to explain in what the model returns.
+  at::Tensor explained(const c10::IValue& output) const { return tensor_output(output, options_.output); }
+
+ private:
+  /// All passes behind the taps, in their order.
+  Runner prepared(std::shared_ptr<torch::jit::Graph> graph) const {
+    const Recording recording;
+    const torch::jit::Module& object = marked_->object;
+    const auto rewrite_at = [&](PassStage stage) {
+      for (const GraphPass& pass : passes_) {
+        if (pass.stage == stage) rewrite(graph, object, pass);
+      }
+    };
+    rewrite_at(PassStage::before_folding);
+    std::set<std::string> written = passes_.empty() ? marked_->written : written_attributes(*graph, object);
+    const bool channels_last = options_.prepare == Prepare::fast && prepare(graph, object, written);
+    rewrite_at(PassStage::after_folding);
+    choose_in_place(*graph);
+    try {
+      return {graph, marked_, std::move(written), placement(options_), channels_last};
+    } catch (const c10::Error& error) {
+      std::throw_with_nested(ModelError(concat("the model's program cannot be run: ", first_cause(error))));
+    }
+  }
+
+  std::shared_ptr<const MarkedGraph> marked_;
+  ModelOptions options_;
+  std::vector<GraphPass> passes_;
+  Runner whole_;
+  mutable std::mutex building_;
+  mutable std::map<std::vector<std::string>, Runner> tapped_;  ///< by their layers
+};
+
+}  // namespace salience::detail

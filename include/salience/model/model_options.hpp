@@ -1,0 +1,29 @@
+// What can be chosen when a model file is loaded.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+namespace salience {
+
+/// What may be done to a model before it is run.
+enum class Prepare {
+  /// The same operations as the module's own forward: the same bits as Python on the same LibTorch, where
+  /// those are right (docs/reliability.md).
+  none,
+  /// BatchNorm folded into convolutions, constants folded, channels-last layout: the same up to rounding.
+  fast,
+};
+
+/// What can be chosen of a GraphModel, so of a ScriptModel.
+struct ModelOptions {
+  std::optional<c10::Device> device{};     ///< where to run; default: where the model is
+  std::optional<c10::ScalarType> dtype{};  ///< floating type to run in; default: the parameters' own
+  Prepare prepare = Prepare::none;         ///< see Prepare
+  std::string output{};  ///< the entry to explain of a dict (its key) or a tuple (its position)
+};
+
+}  // namespace salience
