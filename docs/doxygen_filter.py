@@ -12,7 +12,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
-LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)#\s]*)#?(?P<fragment>[^)\s]*)\)")
+LINK = re.compile(r"(?P<picture>!?)\[(?P<text>[^\]\[]*)\]\((?P<target>[^)#\s]*)#?(?P<fragment>[^)\s]*)\)"
+                  r"(?P<after>[.,;:)]*)")
 
 
 def label(page, anchor=""):
@@ -31,17 +32,19 @@ def anchor(heading):
 def link(page, match):
     """A link or a picture ("!") for Doxygen, which knows pages by their labels, and pictures from the project's folder."""
     picture, text, target, fragment = match["picture"], match["text"], match["target"], match["fragment"]
+    after = match["after"]
     if re.match(r"\w+:", target):
         return match[0]
     place = pathlib.Path(os.path.normpath(page.parent / target)) if target else page
     if picture:
-        return f"![{text}]({place.relative_to(ROOT).as_posix()})"
+        return f"![{text}]({place.relative_to(ROOT).as_posix()}){after}"
     if (place / "README.md").exists():
         place /= "README.md"
     if place.exists() and place.suffix != ".md":
-        return text
-    # Doxygen wants a reference on one line; the line numbers in its warnings shall stay those of the page.
-    return f"[{' '.join(text.split())}](@ref {label(place, fragment)})" + "\n" * text.count("\n")
+        return text + after
+    # Doxygen wants a reference on one line, and no line to begin with a full stop; the line numbers in its warnings stay
+    # those of the page.
+    return f"[{' '.join(text.split())}](@ref {label(place, fragment)}){after}" + "\n" * text.count("\n")
 
 
 def convert(page):
