@@ -14,9 +14,10 @@ namespace salience {
 
 /// Any Attributor, behind one type: for methods that are chosen while the program runs.
 ///
-///     const AnyAttributor method = sharp ? AnyAttributor{GuidedGradCam{model}} :
-///     AnyAttributor{GradCam{model}}; Attribution a = method(x, ClassIndex{5}); Attribution smooth =
-///     SmoothGrad{method}(x);
+///     const AnyAttributor method =
+///         sharp ? AnyAttributor{GuidedGradCam{model}} : AnyAttributor{GradCam{model}};
+///     Attribution a = method(x, ClassIndex{5});
+///     Attribution smooth = SmoothGrad{method}(x);
 ///
 /// The method in it is called with an AnyTarget, and gives the same bits. method/registry.hpp makes one by a
 /// method's name.
