@@ -36,11 +36,9 @@ struct LastCandidate {
 
 /// Follows the data from the input through a graph.
 ///
-/// The last convolution is the deepest one: the one that the longest chain of convolutions ends with. So the
-/// shortcut of a residual block, which comes last in the program, is not taken for the main path. What a
-/// branch or loop may skip, and what stands behind a pooling to one position (squeeze and excitation, a
-/// classifier of 1x1 convolutions), is only known when the model runs: such convolutions are candidates
-/// beside the first one that is sure.
+/// Which convolution is the last is said by last_convolution (tensor/last_convolution_rule.hpp). The graph
+/// gives the depths; what a branch or loop may skip, and what stands behind a pooling to one position, is
+/// only known when the model runs: such convolutions are candidates beside the first one that is sure.
 class LastConvolutionSearch {
  public:
   explicit LastConvolutionSearch(torch::jit::Graph& graph) {

@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <set>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <torch/script.h>
@@ -21,6 +19,7 @@
 #include <salience/graph/layers.hpp>
 #include <salience/graph/marks.hpp>
 #include <salience/graph/nodes.hpp>
+#include <salience/tensor/last_convolution_rule.hpp>
 
 namespace salience::detail {
 
@@ -111,22 +110,6 @@ inline std::shared_ptr<torch::jit::Graph> tapped_graph(torch::jit::Graph& marked
   return graph;
 }
 
-/// Of the convolutions that ran, the deepest with more than one position; of equal ones the last.
-inline at::Tensor last_convolution(const c10::List<at::Tensor>& outputs,
-                                   const c10::List<std::int64_t>& depths) {
-  const auto rank = [&](std::size_t i) {
-    const at::IntArrayRef sizes = at::Tensor(outputs[i]).sizes();
-    const bool grid = std::any_of(sizes.begin() + std::min<std::ptrdiff_t>(2, std::ssize(sizes)), sizes.end(),
-                                  [](std::int64_t size) { return size > 1; });
-    return std::pair(grid, std::int64_t{depths[i]});
-  };
-  std::size_t best = 0;
-  for (std::size_t i = 1; i < outputs.size(); ++i) {
-    if (rank(i) >= rank(best)) best = i;
-  }
-  return outputs[best];
-}
-
 /// The layers of a stack that a tapped graph left; its first entry is the model's output.
 inline std::vector<at::Tensor> taken(const torch::jit::Stack& stack, std::span<const std::string> names) {
   std::vector<at::Tensor> layers;
@@ -137,8 +120,9 @@ inline std::vector<at::Tensor> taken(const torch::jit::Stack& stack, std::span<c
       throw ModelError(name.empty() ? "no convolution was reached for this input"
                                     : concat("the layer '", name, "' was not reached for this input"));
     }
-    layers.push_back(name.empty() ? last_convolution(outputs, stack.at(next++).toIntList())
-                                  : at::Tensor(outputs[outputs.size() - 1]));
+    std::size_t position = outputs.size() - 1;
+    if (name.empty()) position = last_convolution(outputs.vec(), stack.at(next++).toIntVector());
+    layers.push_back(outputs[position]);
   }
   return layers;
 }

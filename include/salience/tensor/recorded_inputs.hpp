@@ -1,6 +1,8 @@
 // The arguments of an operator that LibTorch tells a callback of.
 #pragma once
 
+#include <algorithm>
+
 #include <ATen/record_function.h>
 
 namespace salience::detail {
@@ -18,5 +20,12 @@ struct InputsBy {
   }
 };
 template struct InputsBy<&at::RecordFunction::inputs_>;
+
+/// The arguments of the operator. Where TorchScript's interpreter calls one, LibTorch tells of its whole
+/// stack, at whose end they are.
+inline c10::ArrayRef<const c10::IValue> arguments_of(const at::RecordFunction& function) {
+  const c10::ArrayRef<const c10::IValue> inputs = inputs_of(RecordedInputs{}, function);
+  return inputs.slice(inputs.size() - std::min(inputs.size(), function.num_inputs()));
+}
 
 }  // namespace salience::detail

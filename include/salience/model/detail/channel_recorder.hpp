@@ -112,7 +112,7 @@ class ChannelRecorder {
 
   static at::RecordFunctionCallback callback() {
     const auto begin = [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
-      const Arguments in{*current(), function.name(), inputs_of(RecordedInputs{}, function)};
+      const Arguments in{*current(), function.name(), arguments_of(function)};
       if (!in.all().data) return nullptr;
       return std::make_unique<Expected>(channels_after(in.kind, in));
     };
