@@ -114,6 +114,8 @@ struct Elementwise;
 struct NormalisedActivation;
 struct PositiveGradient;
 struct FirstComponent;
+template <class M, class Weighting>
+class ClassActivationMap;
 template <class M>
 class GradCam;
 template <class M>

@@ -63,6 +63,7 @@
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/token_grid.hpp>
 #include <salience/method/cam_weighting.hpp>
+#include <salience/method/class_activation_map.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/guided_backprop.hpp>

@@ -1,4 +1,5 @@
 #include <salience/method/explanation.hpp>
+#include <salience/method/grad_cam.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/input_x_gradient.hpp>

@@ -1,6 +1,7 @@
 // The formulas of class activation maps: each takes a layer's activations and gradients to a map.
 #pragma once
 
+#include <concepts>
 #include <exception>
 #include <tuple>
 
@@ -10,10 +11,33 @@
 #include <salience/error.hpp>
 #include <salience/tensor/tensor.hpp>
 
-// A weighting is called with the activations A and the gradients G = ds/dA, both (N, C, h, w), and gives the
-// signed map (N, 1, h, w). Below, k is a channel and (i, j) a place.
-
 namespace salience {
+
+/// How a layer's activations and gradients become a class activation map: a call with the activations A and
+/// the gradients G = ds/dA, both (N, C, h, w), detached and in float32 at least, gives the signed map
+/// (N, 1, h, w). Sample n's map must depend on sample n alone. Where `needs_gradient`, a static constant, is
+/// false, no backward pass is done and G is undefined. Several threads may call it at once. A weighting of
+/// one's own goes into a ClassActivationMap, or into Explanation::cam.
+///
+/// In the formulas below, k is a channel and (i, j) a place.
+template <class W>
+concept CamWeighting = requires(const W& weighting, const at::Tensor& tensor) {
+  { W::needs_gradient } -> std::convertible_to<bool>;
+  { weighting(tensor, tensor) } -> std::convertible_to<at::Tensor>;
+};
+
+namespace detail {
+
+/// Fails to compile with one sentence unless W is a weighting.
+template <class W>
+constexpr void require_cam_weighting() {
+  static_assert(
+      CamWeighting<W>,
+      "Salience: a weighting of class activation maps must have a static constant needs_gradient, "
+      "and be callable with activations and gradients, two const at::Tensor&, to give an at::Tensor");
+}
+
+}  // namespace detail
 
 /// Grad-CAM: \f$ \sum_k w_k A^k \f$, \f$ w_k = \frac1{hw} \sum_{ij} G^k_{ij} \f$ (Selvaraju et al. 2017).
 struct MeanGradient {

@@ -11,7 +11,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/cam_weighting.hpp>
-#include <salience/method/grad_cam.hpp>
+#include <salience/method/class_activation_map.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
@@ -79,10 +79,11 @@ class Explanation {
   /// What Deconvnet gives; computed anew at each call. Throws ModelError if the model has no rectifiers.
   Attribution deconvnet() const { return gradient(DeconvnetRule{}); }
 
-  /// The class activation map by any weighting of method/cam_weighting.hpp. Throws ArgumentError if no layers
-  /// were asked for.
+  /// The class activation map by any CamWeighting, as ClassActivationMap gives it. Throws ArgumentError if no
+  /// layers were asked for.
   template <class Weighting = MeanGradient>
   Attribution cam(const Weighting& weighting = {}) const {
+    detail::require_cam_weighting<Weighting>();
     if (pass_.layers.empty()) {
       throw ArgumentError("this Explanation has no layers: give it CamOptions after the target");
     }

@@ -1,147 +1,12 @@
 // GradCam, GradCamPlusPlus, HiResCam, XGradCam, LayerCam and EigenCam: class activation maps.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <string>
 #include <utility>
-#include <vector>
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/upsample_bilinear2d_ops.h>
-#include <c10/util/Exception.h>
-
-#include <salience/error.hpp>
-#include <salience/method/attribution.hpp>
 #include <salience/method/cam_weighting.hpp>
-#include <salience/method/layer_attribution.hpp>
-#include <salience/method/recorded_pass.hpp>
-#include <salience/method/token_grid.hpp>
-#include <salience/model/layered_model.hpp>
-#include <salience/target/target_selector.hpp>
-#include <salience/tensor/tensor.hpp>
-#include <salience/tensor/thread_modes.hpp>
+#include <salience/method/class_activation_map.hpp>
 
 namespace salience {
-
-/// What can be chosen of a class activation map.
-struct CamOptions {
-  /// The layer to look at, or several; the last convolution by default. Of several, the mean of their maps is
-  /// given, each sample's map divided by its largest absolute value before, so that the layers count alike.
-  LayerNames layer{};
-  bool relu = true;  ///< only what speaks for the target; false: the signed map
-  bool upsample =
-      true;  ///< bilinearly (align_corners=false) to the input's size; false: the layer's own grid
-  /// How the layer's output becomes a grid (N, C, h, w): Tokens, ChannelsFirst, ChannelsLast or any callable,
-  /// see token_grid.hpp. By default as the model says where the layer's channels are, which a ScriptModel,
-  /// FeaturesHead and LastConvolution see: (N, C, h, w) as it is, (N, h, w, C) turned, tokens (N, T, C) as
-  /// h * w of them in the input's aspect or in a square, a class token before them left out, and (N, C, L) as
-  /// a line (N, C, 1, L) if the input is no picture or has one row. Where that is not known, the one of these
-  /// that has the input's aspect is taken; if two have, it is an error.
-  GridReshape reshape{};
-};
-
-namespace detail {
-
-/// One layer's map, (N, 1, h, w), and whether it is empty, (N) bool.
-template <class Weighting>
-std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_t i,
-                                            const at::Tensor& gradient, const Weighting& weighting,
-                                            const CamOptions& options) {
-  const std::string& name = pass.names[i];
-  const at::Tensor layer = pass.layers[i].detach();
-  const GridReshape reshape =
-      options.reshape ? options.reshape : reshape_for(layer, pass.leaf, name, pass.channels[i]);
-  const at::Tensor a = widened(reshape(layer));
-  if (a.dim() != 4 || a.size(0) != pass.leaf.size(0)) {
-    throw ArgumentError::out_of_range(concat(quoted_layer(name), ", as a grid,"), shape(a),
-                                      concat("of shape (", pass.leaf.size(0), ", C, h, w)"));
-  }
-  at::Tensor g;
-  if (gradient.defined()) {
-    g = widened(reshape(gradient));
-    if (!g.any().template item<bool>()) {
-      TORCH_WARN(
-          "Salience: the gradient at ", quoted_layer(name),
-          " is zero everywhere, and so is the map; in a vision transformer the last block's tokens take "
-          "no part in the class: name an earlier layer");
-    }
-  }
-  at::Tensor map = weighting(a, g);
-  const at::Tensor empty = map.flatten(1).amax({1}).le(0.0);
-  if (options.relu) map = map.clamp_min(0.0);
-  return {map, empty};
-}
-
-/// The mean of the maps of the pass's layers, whose gradients are given if the weighting needs them.
-template <class Weighting>
-Attribution class_activation_map(const RecordedPass& pass, const std::vector<at::Tensor>& gradients,
-                                 const Weighting& weighting, const CamOptions& options) {
-  const Observing observing;
-  if (options.upsample && pass.leaf.dim() != 4) {
-    throw ArgumentError::out_of_range("the input of an upsampled map", shape(pass.leaf),
-                                      "of shape (N, C, H, W); upsample = false gives the layer's own grid");
-  }
-  at::Tensor sum, empty;
-  for (std::size_t i = 0; i < pass.layers.size(); ++i) {
-    auto [map, nothing] =
-        layer_map(pass, i, gradients.empty() ? at::Tensor() : gradients[i], weighting, options);
-    if (pass.layers.size() > 1) {
-      const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
-      map = map.div(largest.masked_fill(largest.eq(0.0), 1.0));
-    }
-    if (options.upsample) {
-      map = at::_ops::upsample_bilinear2d::call(map, {pass.leaf.size(2), pass.leaf.size(3)},
-                                                /*align_corners=*/false, {}, {});
-    }
-    if (sum.defined() && sum.sizes() != map.sizes()) {
-      throw ArgumentError::out_of_range("the grids of several layers, without upsampling,",
-                                        concat(shape(sum), " and ", shape(map)), "the same");
-    }
-    sum = sum.defined() ? sum.add(map) : map;
-    empty = empty.defined() ? empty.logical_and(nothing) : nothing;
-  }
-  if (pass.layers.size() > 1) sum = sum.div(static_cast<double>(pass.layers.size()));
-  Attribution result = pass.explained_by(as_input(sum, pass.leaf));
-  result.empty = empty;
-  return result;
-}
-
-/// What all class activation maps have in common: a layer's activations and gradients become a map.
-template <class M, class Weighting>
-class Cam {
- public:
-  Cam(M model, CamOptions options, Weighting weighting)
-      : model_(std::move(model)), options_(std::move(options)), weighting_(weighting) {
-    require_layered_model<M>();
-  }
-
-  /// The map for each sample, (N, 1, H, W) of the input's size, or (N, 1, h, w) of the layer's, in the
-  /// input's dtype; `empty` tells of which nothing is above zero. One forward pass and, if the weighting
-  /// needs gradients, one backward pass that goes no deeper than the layer.
-  template <class T = TargetSelector<>>
-  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    if constexpr (Weighting::needs_gradient) {
-      const RecordedPass pass = record(model_, input, target, *options_.layer);
-      return class_activation_map(pass, layer_gradients(pass), weighting_, options_);
-    } else {
-      return class_activation_map(observe(model_, input, target, *options_.layer), {}, weighting_, options_);
-    }
-  }
-
-  /// What the call above would explain, by the forward pass alone: the result without `values`.
-  template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return observe(model_, input, target, no_layers).explained_by({});
-  }
-
- private:
-  M model_;
-  CamOptions options_;
-  Weighting weighting_;
-};
-
-}  // namespace detail
 
 /// Grad-CAM (Selvaraju et al.: "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 /// Localization", 2017): where the layer's features speak for the target, \f$ \max(0, \sum_k w_k A^k) \f$
@@ -162,63 +27,63 @@ class Cam {
 ///         input or options out of range; ModelError for a layer that this input does not reach or on which
 ///         the score does not depend; what GradientAttributor throws.
 template <class M>
-class GradCam : public detail::Cam<M, MeanGradient> {
+class GradCam : public ClassActivationMap<M, MeanGradient> {
  public:
   /// `model` is a LayeredModel.
   explicit GradCam(M model, CamOptions options = {})
-      : detail::Cam<M, MeanGradient>(std::move(model), std::move(options), {}) {}
+      : ClassActivationMap<M, MeanGradient>(std::move(model), std::move(options), {}) {}
 };
 
 /// Grad-CAM++ (Chattopadhyay et al.: "Grad-CAM++: Generalized Gradient-based Visual Explanations", 2018): the
 /// positive gradients, weighted so that several occurrences count alike; see PlusPlus for its epsilon.
 /// Otherwise as GradCam.
 template <class M>
-class GradCamPlusPlus : public detail::Cam<M, PlusPlus> {
+class GradCamPlusPlus : public ClassActivationMap<M, PlusPlus> {
  public:
   /// `model` is a LayeredModel.
   explicit GradCamPlusPlus(M model, CamOptions options = {}, PlusPlus weighting = {})
-      : detail::Cam<M, PlusPlus>(std::move(model), std::move(options), weighting) {}
+      : ClassActivationMap<M, PlusPlus>(std::move(model), std::move(options), weighting) {}
 };
 
 /// HiResCAM (Draelos and Carin: "Use HiResCAM instead of Grad-CAM", 2020): each place with its own gradient.
 /// If only a linear layer follows, the map sums to the score less the bias. Otherwise as GradCam.
 template <class M>
-class HiResCam : public detail::Cam<M, Elementwise> {
+class HiResCam : public ClassActivationMap<M, Elementwise> {
  public:
   /// `model` is a LayeredModel.
   explicit HiResCam(M model, CamOptions options = {})
-      : detail::Cam<M, Elementwise>(std::move(model), std::move(options), {}) {}
+      : ClassActivationMap<M, Elementwise>(std::move(model), std::move(options), {}) {}
 };
 
 /// XGrad-CAM (Fu et al.: "Axiom-based Grad-CAM", 2020): gradients weighted by the channel's activations.
 /// Otherwise as GradCam.
 template <class M>
-class XGradCam : public detail::Cam<M, NormalisedActivation> {
+class XGradCam : public ClassActivationMap<M, NormalisedActivation> {
  public:
   /// `model` is a LayeredModel.
   explicit XGradCam(M model, CamOptions options = {})
-      : detail::Cam<M, NormalisedActivation>(std::move(model), std::move(options), {}) {}
+      : ClassActivationMap<M, NormalisedActivation>(std::move(model), std::move(options), {}) {}
 };
 
 /// LayerCAM (Jiang et al.: "LayerCAM: Exploring Hierarchical Class Activation Maps", 2021): each place with
 /// its own positive gradient; fit for early layers. Otherwise as GradCam.
 template <class M>
-class LayerCam : public detail::Cam<M, PositiveGradient> {
+class LayerCam : public ClassActivationMap<M, PositiveGradient> {
  public:
   /// `model` is a LayeredModel.
   explicit LayerCam(M model, CamOptions options = {})
-      : detail::Cam<M, PositiveGradient>(std::move(model), std::move(options), {}) {}
+      : ClassActivationMap<M, PositiveGradient>(std::move(model), std::move(options), {}) {}
 };
 
 /// Eigen-CAM (Muhammad and Yeasin: "Eigen-CAM: Class Activation Map using Principal Components", 2020): what
 /// the layer sees most of, for no class in particular; one forward pass and no backward pass. See
 /// FirstComponent for its option. Otherwise as GradCam.
 template <class M>
-class EigenCam : public detail::Cam<M, FirstComponent> {
+class EigenCam : public ClassActivationMap<M, FirstComponent> {
  public:
   /// `model` is a LayeredModel.
   explicit EigenCam(M model, CamOptions options = {}, FirstComponent weighting = {})
-      : detail::Cam<M, FirstComponent>(std::move(model), std::move(options), weighting) {}
+      : ClassActivationMap<M, FirstComponent>(std::move(model), std::move(options), weighting) {}
 };
 
 }  // namespace salience
