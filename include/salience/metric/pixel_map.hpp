@@ -8,6 +8,7 @@
 #include <salience/error.hpp>
 #include <salience/tensor/tensor.hpp>
 #include <salience/view/attribution_options.hpp>
+#include <salience/view/attribution_processor.hpp>
 
 namespace salience {
 
@@ -31,31 +32,13 @@ inline at::Tensor pixels_of(const at::Tensor& values, const PixelMapOptions& opt
   if (!all_finite(map)) {
     throw ArgumentError("the map of a metric holds values that are not finite");
   }
-  switch (options.activation) {
-    case Activation::none:
-      break;
-    case Activation::abs:
-      map = map.abs();
-      break;
-    case Activation::relu:
-      map = map.clamp_min(0.0);
-      break;
-    case Activation::negative:
-      map = map.neg().clamp_min_(0.0);
-      break;
-  }
-  if (map.dim() != 4) return map;
-  switch (options.channels) {
-    case ChannelReduction::mean:
-      return map.mean(1);
-    case ChannelReduction::max:
-      return map.amax(1);
-    case ChannelReduction::l2:
-      return map.square().sum(1).sqrt_();
-    case ChannelReduction::sum:
-      break;
-  }
-  return map.sum(1);
+  // The view's arithmetic: sums channel by channel, as numpy's, and roots rounded correctly.
+  const AttributionProcessor reduce({.activation = options.activation,
+                                     .reduce_first = true,
+                                     .normalize = false,
+                                     .channels = options.channels});
+  if (map.dim() != 4) return reduce.values(map.reshape({1, -1})).view(map.sizes());
+  return reduce.values(map).view({map.size(0), map.size(2), map.size(3)});
 }
 
 /// The map of pixels of an input's attribution, which must cover that input.
