@@ -69,7 +69,7 @@ void measure(const sal::ScriptModel& model, int size, const std::string& path, T
     ++totals.count;
   }
   std::int64_t steps = 2;
-  while (steps < 1024 && number(uniform(steps).relative_completeness) > 0.01) steps *= 2;
+  while (steps < 1024 && number(uniform(steps).relative_completeness_error) > 0.01) steps *= 2;
   const sal::Attribution sum = adaptive(0.01, std::numeric_limits<double>::infinity(), 500);
   const sal::Attribution both = adaptive(0.01, 0.0, 500);
   const auto said = [](const sal::Attribution& a) {

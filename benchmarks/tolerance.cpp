@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
                                              return one.defined() ? one.to(at::kDouble).item<double>() : 0.0;
                                            };
                                            state.counters["evaluations"] = figure(a.evaluations);
-                                           state.counters["completeness"] = figure(a.relative_completeness);
+                                           state.counters["completeness"] =
+                                               figure(a.relative_completeness_error);
                                            state.counters["map_error"] = figure(a.map_error);
                                            state.counters["converged"] = figure(a.converged);
                                            write_map(file, a.values);

@@ -17,7 +17,7 @@ int main(int argc, char** argv) try {
   // Noisy copies until the mean map's standard error is half of the map, at most 200 of them.
   const sal::SmoothGrad smooth{sal::GradientAttributor{model}, {.samples = 200, .seed = 7, .tolerance = 0.5}};
   const sal::Attribution calm = smooth(x);
-  std::cout << "SmoothGrad: " << calm.samples.item<std::int64_t>() << " copies, standard error "
+  std::cout << "SmoothGrad: " << calm.copies.item<std::int64_t>() << " copies, standard error "
             << calm.standard_error.item<double>() << " of the map\n";
 
   // From black: gradients until the sum is the scores' difference to 1% and the map is right to 5%.
@@ -25,7 +25,7 @@ int main(int argc, char** argv) try {
   const sal::IntegratedGradients integrated{model, {.baseline = black, .tolerance = 0.01}};
   const sal::Attribution shares = integrated(x);
   std::cout << "Integrated Gradients: " << shares.evaluations.item<std::int64_t>()
-            << " gradients, completeness off by " << shares.relative_completeness.item<double>()
+            << " gradients, completeness off by " << shares.relative_completeness_error.item<double>()
             << ", the map by about " << shares.map_error.item<double>()
             << (shares.converged.item<bool>() ? "" : " (not converged)") << '\n';
 

@@ -20,7 +20,7 @@ int main(int argc, char** argv) try {
   }
   const sal::GradCam cam{model, {.layer = layer}};
   const sal::Attribution a = cam(x);
-  if (a.empty.item<bool>()) std::cout << "nothing in this layer speaks for the class\n";
+  if (a.nothing_positive.item<bool>()) std::cout << "nothing in this layer speaks for the class\n";
 
   const sal::AttributionProcessor view{{.activation = sal::Activation::relu, .colormap = "jet"}};
   sal::save_image("grad_cam.png", view(a.values, preprocess.picture(x)));

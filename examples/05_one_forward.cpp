@@ -17,7 +17,7 @@ int main(int argc, char** argv) try {
 
   const sal::Explanation explanation{model, x, sal::TargetSelector{},
                                      sal::CamOptions{}};  // the last convolution
-  std::cout << "class " << explanation.prediction().target.item<std::int64_t>() << '\n';
+  std::cout << "class " << explanation.explained().target.item<std::int64_t>() << '\n';
 
   const sal::AttributionProcessor pixels{
       {.activation = sal::Activation::abs, .percentile = 99, .grayscale = true}};

@@ -67,7 +67,10 @@ class TargetSelector;
 class AnyTarget;
 
 // method/
+struct Explained;
+enum class ValuesOf;
 struct Attribution;
+struct Figure;
 struct Progress;
 struct PlainGradient;
 struct GuidedRule;

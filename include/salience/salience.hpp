@@ -2,7 +2,7 @@
 //
 //   file --load_image--> Image --Preprocessor--> input tensor (N,C,H,W)
 //     --model--> logits --TargetSelector--> score per sample
-//     --gradient at input--> Attribution{values, target, score, logits}
+//     --gradient at input--> Attribution{values, and what is explained: target, score, logits}
 //     --AttributionProcessor--> Image --save_image / contact_sheet--> what a person looks at
 //
 // To compile less, include only the headers you name things from: docs/architecture.md has their cost.

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "../common/json_number.hpp"
 #include "../common/methods.hpp"
 #include "../common/network.hpp"
 #include "../common/program.hpp"
@@ -31,18 +32,9 @@ double number(const at::Tensor& one) { return one.to(at::kDouble).item<double>()
 /// The figures of one method, as they apply to it.
 nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
   nlohmann::json figures{{"seconds", seconds}};
-  if (attribution.samples.defined()) figures["samples"] = attribution.samples.item<std::int64_t>();
-  if (attribution.evaluations.defined())
-    figures["evaluations"] = attribution.evaluations.item<std::int64_t>();
-  const auto add = [&figures](const char* name, const at::Tensor& figure) {
-    if (figure.defined()) figures[name] = number(figure);
-  };
-  add("standard_error", attribution.standard_error);
-  add("completeness", attribution.completeness);
-  add("relative_completeness", attribution.relative_completeness);
-  add("map_error", attribution.map_error);
-  if (attribution.empty.defined()) figures["empty"] = attribution.empty.item<bool>();
-  if (attribution.converged.defined()) figures["converged"] = attribution.converged.item<bool>();
+  for (const sal::Figure& figure : sal::figures(attribution)) {
+    figures[std::string(figure.name)] = json_number(figure.values);
+  }
   return figures;
 }
 
@@ -64,11 +56,11 @@ std::vector<sal::ContactSheetCell> write_pictures(const fs::path& folder, const 
     sal::save_image(folder / (method + "_" + view + ".png"), picture);
     row.push_back({std::move(picture), spaced(view)});
   };
-  const bool over = is_class_activation_map(attribution);
+  const bool over = attribution.values_of == sal::ValuesOf::regions;
   for (const View& view : four_views()) {
     show(view.name, over ? view.processor(values, seen) : view.processor(values));
   }
-  show("overlay", sal::AttributionProcessor{overlay_options(attribution)}(values, seen));
+  show("overlay", sal::AttributionProcessor{overlay_options(attribution.values_of)}(values, seen));
   return row;
 }
 
@@ -174,7 +166,7 @@ void run(const Options& options) {
       sheet.push_back(write_pictures(folder, method, attribution, seen, several ? method : "input"));
     }
     if (!report.empty()) reported.push_back(report_method(method, attribution, figures));
-    if (attribution.empty.defined() && attribution.empty.item<bool>()) {
+    if (attribution.nothing_positive.defined() && attribution.nothing_positive.item<bool>()) {
       std::cout << method << ": nothing in the layer speaks for the target, the map is empty\n";
     }
   }

@@ -68,7 +68,7 @@ std::string file_name(const std::string& path) { return std::filesystem::path(pa
 
 nlohmann::json report_method(const std::string& name, const sal::Attribution& attribution,
                              const nlohmann::json& figures) {
-  sal::AttributionProcessorOptions options = overlay_options(attribution);
+  sal::AttributionProcessorOptions options = overlay_options(attribution.values_of);
   options.colormap.clear();
   nlohmann::json maps;
   const auto add = [&](const char* sign, sal::Activation activation) {

@@ -42,7 +42,7 @@ Aggregates::Aggregates(const Options& options)
   figures_.push_back({.name = "probability", .method = {}, .low = 0, .high = 1});
   figures_.push_back({.name = "score", .method = {}, .low = -50, .high = 50});
   for (const std::string& method : methods_) {
-    for (const char* error : {"relative_completeness", "standard_error"}) {
+    for (const char* error : {"relative_completeness_error", "standard_error"}) {
       figures_.push_back({.name = error, .method = method, .low = -8, .high = 2, .logarithm = true});
     }
     for (const std::string& metric : options.metrics) {

@@ -5,10 +5,10 @@
 #include <salience/view/attribution_processor.hpp>
 
 #include <chrono>
-#include <cmath>
 #include <new>
 #include <utility>
 
+#include "../common/json_number.hpp"
 #include "../common/pictures.hpp"
 
 namespace sal = salience;
@@ -22,32 +22,6 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 std::string first_line(const std::exception& error) {
   const std::string text = error.what();
   return text.substr(0, text.find('\n'));
-}
-
-/// JSON has no infinities and no NaN: they are null.
-nlohmann::json or_null(double value) {
-  return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
-}
-
-nlohmann::json number(const at::Tensor& one) { return or_null(one.to(at::kDouble).item<double>()); }
-
-/// Sample i of a batch's attribution.
-sal::Attribution sample_of(const sal::Attribution& batch, std::int64_t i) {
-  const auto row = [i](const at::Tensor& rows) { return rows.defined() ? rows.narrow(0, i, 1) : rows; };
-  return {.values = row(batch.values),
-          .target = row(batch.target),
-          .score = row(batch.score),
-          .logits = row(batch.logits),
-          .output_type = batch.output_type,
-          .empty = row(batch.empty),
-          .samples = row(batch.samples),
-          .standard_error = row(batch.standard_error),
-          .evaluations = row(batch.evaluations),
-          .completeness = row(batch.completeness),
-          .relative_completeness = row(batch.relative_completeness),
-          .map_error = row(batch.map_error),
-          .converged = row(batch.converged),
-          .complete = batch.complete};
 }
 
 }  // namespace
@@ -140,26 +114,25 @@ std::vector<Outcome> Explainer::compute(const std::vector<Loaded>& samples) cons
             : at::Tensor();  // a bare score has none
     for (std::size_t i = 0; i < samples.size(); ++i) {
       const auto row = static_cast<std::int64_t>(i);
-      const sal::Attribution attribution = sample_of(batch, row);
+      const sal::Attribution attribution = batch.sample(row);
       Outcome& outcome = outcomes[i];
       nlohmann::json& record = outcome.record;
       if (!record.contains("target")) {
         record["target"] = attribution.target.item<std::int64_t>();
-        record["score"] = number(attribution.score);
-        record["probability"] = probability.defined() ? number(probability[row]) : nlohmann::json();
+        record["score"] = json_number(attribution.score);
+        record["probability"] = probability.defined() ? json_number(probability[row]) : nlohmann::json();
       }
       // All later methods explain the class that the first one chose.
       classes[i] = record["target"].get<std::int64_t>();
       outcome.values[name] = values.narrow(0, row, 1);
+      outcome.values_of[name] = attribution.values_of;
       const bool whole = sal::count_non_finite(outcome.values[name]) == 0;
       if (!whole) record["status"] = "non_finite";
 
       nlohmann::json& figures = record["methods"][name] = nlohmann::json::object();
-      if (attribution.relative_completeness.defined()) {
-        figures["relative_completeness"] = number(attribution.relative_completeness);
+      for (const sal::Figure& figure : sal::figures(attribution)) {
+        figures[std::string(figure.name)] = json_number(figure.values);
       }
-      if (attribution.standard_error.defined())
-        figures["standard_error"] = number(attribution.standard_error);
       const at::Tensor own = input.narrow(0, row, 1);
       const Case of{.input = own,
                     .attribution = attribution,
@@ -169,7 +142,7 @@ std::vector<Outcome> Explainer::compute(const std::vector<Loaded>& samples) cons
                     .explain = method,
                     .randomized = nullptr};
       for (const std::string& metric : options_.metrics) {
-        figures[metric] = whole ? or_null(metrics_.at(metric)(of).value) : nlohmann::json();
+        figures[metric] = whole ? json_number(metrics_.at(metric)(of).value) : nlohmann::json();
       }
     }
   }

@@ -35,8 +35,9 @@ struct Loaded {
 /// instead of what follows the status.
 struct Outcome {
   nlohmann::json record;
-  at::Tensor input;                          ///< as it was, if views are to be written
-  std::map<std::string, at::Tensor> values;  ///< of each method (1,C,H,W), on the CPU
+  at::Tensor input;                                     ///< as it was, if views are to be written
+  std::map<std::string, at::Tensor> values;             ///< of each method (1,C,H,W), on the CPU
+  std::map<std::string, salience::ValuesOf> values_of;  ///< what they belong to
   double read_seconds = 0.0, compute_seconds = 0.0;
 };
 

@@ -76,14 +76,13 @@ NamedTensors tensors_of(const std::vector<const Outcome*>& outcomes, const Optio
   return tensors;
 }
 
-sal::Image view_of(const std::string& name, const at::Tensor& values, const sal::Image& seen) {
-  const bool over = values.size(1) == 1 && seen.channels() == 3;  // smooth, and little without the picture
+sal::Image view_of(const std::string& name, const at::Tensor& values, sal::ValuesOf values_of,
+                   const sal::Image& seen) {
+  const bool over = values_of == sal::ValuesOf::regions && seen.channels() == 3;
   for (const View& view : four_views()) {
     if (view.name == name) return over ? view.processor(values, seen) : view.processor(values);
   }
-  sal::Attribution attribution{.values = values};
-  if (over) attribution.empty = at::zeros({1}, at::kBool);
-  return sal::AttributionProcessor{overlay_options(attribution)}(values, seen);
+  return sal::AttributionProcessor{overlay_options(values_of)}(values, seen);
 }
 
 }  // namespace
@@ -128,8 +127,8 @@ ShardSummary Shards::write(const Block& block, const Explainer& explainer) const
     const std::string name = padded(outcome->record.at("sample").get<std::int64_t>(), 9);
     for (const std::string& method : options_.methods) {
       for (const std::string& view : options_.views) {
-        const std::vector<std::uint8_t> png =
-            sal::encode_image(view_of(view, outcome->values.at(method), seen), ".png");
+        const std::vector<std::uint8_t> png = sal::encode_image(
+            view_of(view, outcome->values.at(method), outcome->values_of.at(method), seen), ".png");
         write_file(folder_ / "pictures" / (name + '_' + method + '_' + view + ".png"),
                    std::string_view(reinterpret_cast<const char*>(png.data()), png.size()), files);
       }

@@ -14,12 +14,8 @@ std::vector<View> four_views() {
   };
 }
 
-bool is_class_activation_map(const sal::Attribution& attribution) {
-  return attribution.empty.defined() && attribution.values.size(1) == 1;
-}
-
-sal::AttributionProcessorOptions overlay_options(const sal::Attribution& attribution) {
-  if (is_class_activation_map(attribution)) {
+sal::AttributionProcessorOptions overlay_options(sal::ValuesOf values_of) {
+  if (values_of == sal::ValuesOf::regions) {
     return {.activation = sal::Activation::relu, .colormap = "jet"};
   }
   return {.activation = sal::Activation::abs, .percentile = 99, .skew = 0.5, .colormap = "inferno"};

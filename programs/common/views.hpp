@@ -15,9 +15,6 @@ struct View {
 /// The four views of docs/methods/vanilla_gradient.md.
 std::vector<View> four_views();
 
-/// Is it the map of a layer, smooth and of one channel, which says little without the picture under it?
-bool is_class_activation_map(const salience::Attribution& attribution);
-
-/// What is laid over the picture: of a class activation map what speaks for the target, of other methods how
-/// much each pixel matters, with the small values brought out.
-salience::AttributionProcessorOptions overlay_options(const salience::Attribution& attribution);
+/// What is laid over the picture: of a map of regions what speaks for the target, of other values how much
+/// each pixel matters, with the small values brought out.
+salience::AttributionProcessorOptions overlay_options(salience::ValuesOf values_of);

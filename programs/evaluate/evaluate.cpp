@@ -110,7 +110,7 @@ class Evaluation {
         }
       }
       if (record.contains("example")) {
-        sal::AttributionProcessorOptions view = overlay_options(attribution);
+        sal::AttributionProcessorOptions view = overlay_options(attribution.values_of);
         view.non_finite = sal::NonFinite::zero;
         const sal::AttributionProcessor overlay{view};
         record["example"]["maps"][name] = data_uri(overlay(attribution.values, seen));

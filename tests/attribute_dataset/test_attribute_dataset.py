@@ -144,7 +144,7 @@ class AttributeDataset(unittest.TestCase):
             self.assertEqual((record["path"], record["status"], record["target"], record["score"]),
                              (row["path"], row["status"], int(row["target"]), float(row["score"])))
             self.assertGreater(record["probability"], 0.3)
-            self.assertLess(record["methods"]["integrated_gradients"]["relative_completeness"], 2.0)
+            self.assertLess(record["methods"]["integrated_gradients"]["relative_completeness_error"], 2.0)
             self.assertEqual(set(record["seconds"]), {"read", "compute", "write"})
             self.assertTrue(all(seconds > 0 for seconds in record["seconds"].values()))
 
@@ -157,8 +157,8 @@ class AttributeDataset(unittest.TestCase):
         for method in ("integrated_gradients", "grad_cam"):
             for metric in ("pointing", "gini"):
                 known[metric, method] = [r["methods"][method][metric] for r in records]
-        known["relative_completeness", "integrated_gradients"] = [
-            r["methods"]["integrated_gradients"]["relative_completeness"] for r in records]  # fmt: skip
+        known["relative_completeness_error", "integrated_gradients"] = [
+            r["methods"]["integrated_gradients"]["relative_completeness_error"] for r in records]  # fmt: skip
         self.assertEqual({(f["name"], f["method"]) for f in summary["figures"]}, set(known))
         for figure in summary["figures"]:
             values, h = numpy.array(known[figure["name"], figure["method"]], float), figure["histogram"]

@@ -41,7 +41,7 @@ TEST_CASE("it is guided backpropagation times the upsampled Grad-CAM, from one f
   CHECK(same(a.values, guided.values.mul(cam.values)));
   CHECK(a.values.sizes() == input.sizes());
   CHECK(a.values.abs().max().item<double>() > 0.01);
-  CHECK(same(a.empty, cam.empty));
+  CHECK(same(a.nothing_positive, cam.nothing_positive));
   CHECK(same(a.score, guided.score));
   CHECK(same(method.predict(input).logits, a.logits));
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
@@ -53,7 +53,7 @@ TEST_CASE("where Grad-CAM has nothing above zero it is zero, and flagged") {
   // the score falls with every feature
   const FeaturesHead against(features, [](const at::Tensor& a) { return a.flatten(1).relu().sum(1).neg(); });
   const Attribution a = GuidedGradCam(against)(input, ClassIndex{0});
-  CHECK(a.empty.all().item<bool>());
+  CHECK(a.nothing_positive.all().item<bool>());
   CHECK(a.values.abs().max().item<double>() == 0.0);
 }
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <type_traits>
 #include <vector>
 
 #include "../support.hpp"
@@ -49,11 +50,11 @@ TEST_CASE("IDGI hands each step's change of the score to the squared gradients; 
     truth = truth.add(square.div(square.sum(1, true)).mul(change));
   }
   CHECK(distance(a.values, truth) < 1e-12);
-  CHECK(a.completeness.abs().max().item<double>() < 1e-11);
+  CHECK(a.completeness_error.abs().max().item<double>() < 1e-11);
   CHECK(a.evaluations.eq(steps).all().item<bool>());
   for (const double distance : {0.02, 0.5}) {
     CHECK(Idgi(kinked, {.steps = 9}, GuidedPath{.max_distance = distance})(input)
-              .completeness.abs()
+              .completeness_error.abs()
               .max()
               .item<double>() < 1e-12);
   }
@@ -68,7 +69,7 @@ TEST_CASE("any chunk, a batch or its samples alone, a repeat, several threads: t
   for (const std::int64_t chunk : {1, 3, 16, 1000}) {
     const Attribution b = make(chunk)(input);
     CHECK(same(a.values, b.values));
-    CHECK(same(a.completeness, b.completeness));
+    CHECK(same(a.completeness_error, b.completeness_error));
   }
   for (std::int64_t n = 0; n < input.size(0); ++n) {
     CHECK(same(make(4)(input.slice(0, n, n + 1)).values, a.values.slice(0, n, n + 1)));
@@ -97,14 +98,14 @@ TEST_CASE("stopped, it has handed out the steps that have ended; progress is tol
   const Attribution whole = Idgi(kinked, {.steps = 4, .chunk = 2, .progress = [&](const Progress& p) {
                                             return told.push_back(p), true;
                                           }})(input);
-  CHECK(whole.complete);
+  CHECK_FALSE(whole.stopped);
   REQUIRE(told.size() == 20);
   CHECK(told.back().done == 20);
   CHECK(told.back().total == 20);
   // of three of four steps the last has begun but not ended, so that two were handed out
   const Attribution part =
       Idgi(kinked, {.steps = 4, .progress = [](const Progress& p) { return p.done < 15; }})(input);
-  CHECK_FALSE(part.complete);
+  CHECK(part.stopped);
   CHECK(part.evaluations.eq(3).all().item<bool>());
   const at::Tensor reached = kinked(input.mul(0.5)).sub(kinked(input.mul(0.0))).squeeze(1);
   CHECK(distance(part.values.sum(1), reached) < 1e-12);
@@ -113,7 +114,7 @@ TEST_CASE("stopped, it has handed out the steps that have ended; progress is tol
 TEST_CASE("it is an attributor; options out of range name the option, the value and the range") {
   static_assert(Attributor<decltype(Idgi(bumpy))>);
   const at::Tensor x = input.slice(0, 0, 1);
-  CHECK_FALSE(Idgi{bumpy}.predict(x).values.defined());
+  static_assert(std::is_same_v<decltype(Idgi{bumpy}.predict(x)), Explained>);  // which has no values
   CHECK(same(Idgi{bumpy}.predict(x).score, Idgi{bumpy}(x).score));
   const auto refused = [](const IdgiOptions& options) {
     return message<ArgumentError>([&] { Idgi{bumpy, options}; });

@@ -73,10 +73,10 @@ TEST_CASE(
       const Attribution a =
           integrated(linear, {.steps = steps, .rule = rule, .baseline = Baseline::tensor(start)})(input);
       CHECK(distance(a.values, slope.mul(input.sub(start))) < 1e-13);
-      CHECK(a.completeness.abs().max().item<double>() < 1e-12);
-      CHECK(a.relative_completeness.max().item<double>() < 1e-11);
+      CHECK(a.completeness_error.abs().max().item<double>() < 1e-12);
+      CHECK(a.relative_completeness_error.max().item<double>() < 1e-11);
       CHECK(a.evaluations.eq(steps + (rule == Quadrature::trapezoid ? 1 : 0)).all().item<bool>());
-      CHECK(a.complete);
+      CHECK_FALSE(a.stopped);
     }
   }
 }
@@ -143,7 +143,7 @@ TEST_CASE("a product is shared equally, and a rectifier by its weights") {
     for (const Quadrature rule : rules) {
       const Attribution a = integrated(rectifier, {.steps = 400, .rule = rule})(x);
       CHECK(distance(a.values, truth) <= 9.0 / 400);  // one step of the steepest element
-      CHECK(std::abs(a.completeness.item<double>() -
+      CHECK(std::abs(a.completeness_error.item<double>() -
                      (a.values.sum().item<double>() - rectifier(x).item<double>() +
                       rectifier(x.mul(0.0)).item<double>())) < 1e-12);
     }
@@ -153,13 +153,13 @@ TEST_CASE("a product is shared equally, and a rectifier by its weights") {
 TEST_CASE("completeness is the sum of the values minus the score's change, by sample") {
   const Attribution a = integrated(kinked, {.steps = 3, .baseline = Baseline::tensor(start)})(input);
   const at::Tensor change = kinked(input).sub(kinked(start)).squeeze(1);
-  CHECK(distance(a.completeness, a.values.sum(1).sub(change)) < 1e-12);
-  CHECK(distance(a.relative_completeness, a.completeness.div(change).abs()) < 1e-12);
-  CHECK(a.completeness.abs().min().item<double>() > 1e-6);
+  CHECK(distance(a.completeness_error, a.values.sum(1).sub(change)) < 1e-12);
+  CHECK(distance(a.relative_completeness_error, a.completeness_error.div(change).abs()) < 1e-12);
+  CHECK(a.completeness_error.abs().min().item<double>() > 1e-6);
   // no change at all: nothing to explain, and nothing missed
   const Attribution none = integrated(kinked, {.baseline = Baseline::tensor(input)})(input);
   CHECK(none.values.abs().max().item<double>() == 0.0);
-  CHECK(none.relative_completeness.max().item<double>() == 0.0);
+  CHECK(none.relative_completeness_error.max().item<double>() == 0.0);
 }
 
 TEST_CASE("without the multiplication by the inputs it is the mean gradient along the path") {
@@ -168,7 +168,7 @@ TEST_CASE("without the multiplication by the inputs it is the mean gradient alon
   bare.multiply_by_inputs = false;
   const Attribution a = integrated(kinked, options)(input), b = integrated(kinked, bare)(input);
   CHECK(distance(b.values.mul(input.sub(start)), a.values) < 1e-13);
-  CHECK(same(a.completeness, b.completeness));
+  CHECK(same(a.completeness_error, b.completeness_error));
   CHECK(distance(integrated(linear, bare)(input).values, slope.expand_as(input)) < 1e-14);
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("baselines: zero, a constant, a tensor, a blurred input, a function, s
   CHECK(same(several, from(Baseline::mean_of(
                           {Baseline::each(start.slice(0, 0, 2)), Baseline::each(start.slice(0, 2))}))));
   const Attribution a = integrated(linear, {.steps = 2, .baseline = Baseline::each(start)})(input);
-  CHECK(a.completeness.abs().max().item<double>() < 1e-12);
+  CHECK(a.completeness_error.abs().max().item<double>() < 1e-12);
   CHECK(a.evaluations.eq(10).all().item<bool>());
 
   const at::Tensor picture = normal({2, 3, 9, 7}, at::kDouble, 20);
@@ -244,9 +244,10 @@ TEST_CASE("Blur IG is exact on a linear model and complete on others, from the b
   const Attribution a = integrated(model, {.steps = 5}, path)(picture);
   const at::Tensor begin = path.point(picture, picture, 0.0);
   CHECK(distance(a.values, w.mul(picture.sub(begin))) < 1e-13);
-  CHECK(a.completeness.abs().max().item<double>() < 1e-12);
+  CHECK(a.completeness_error.abs().max().item<double>() < 1e-12);
   const auto curved = [&](const at::Tensor& x) { return model(x.mul(x).mul(x)); };
-  CHECK(integrated(curved, {.steps = 400}, path)(picture).relative_completeness.max().item<double>() < 1e-3);
+  CHECK(integrated(curved, {.steps = 400}, path)(picture).relative_completeness_error.max().item<double>() <
+        1e-3);
   CHECK(distance(path.point(picture, picture, 1.0), picture) == 0.0);
   CHECK(contains(message<ArgumentError>([&] { integrated(model, {}, BlurPath{.max_sigma = -1})(picture); }),
                  "max_sigma must be above 0 pixels, got -1"));
@@ -274,7 +275,7 @@ TEST_CASE("Guided IG: exact on a linear model, the straight line at distance 0, 
   const GuidedPath path{.fraction = 0.3, .max_distance = 0.4};
   const IntegratedGradientsOptions options{.steps = 40, .baseline = Baseline::tensor(start)};
   CHECK(distance(integrated(linear, options, path)(input).values, slope.mul(input.sub(start))) < 1e-12);
-  CHECK(integrated(linear, options, path)(input).completeness.abs().max().item<double>() < 1e-12);
+  CHECK(integrated(linear, options, path)(input).completeness_error.abs().max().item<double>() < 1e-12);
   // bound to the line, its steps are those of the left rule
   const GuidedPath bound{.max_distance = 0.0};
   IntegratedGradientsOptions left = options;
@@ -312,13 +313,13 @@ TEST_CASE("with a tolerance each sample gets the gradients it needs, and the res
   };
   const Attribution a = integrated(kinked, {.tolerance = 0.01})(input);
   CHECK(a.converged.all().item<bool>());
-  CHECK(a.relative_completeness.max().item<double>() <= 0.01);
+  CHECK(a.relative_completeness_error.max().item<double>() <= 0.01);
   CHECK(a.map_error.max().item<double>() <= 0.05);
   CHECK(a.evaluations.max().item<std::int64_t>() > a.evaluations.min().item<std::int64_t>());
   CHECK(a.evaluations.min().item<std::int64_t>() >= 9);
   // the figures are true
   const at::Tensor change = kinked(input).sub(kinked(input.mul(0.0))).squeeze(1);
-  CHECK(distance(a.relative_completeness, a.values.sum(1).sub(change).div(change).abs()) < 1e-12);
+  CHECK(distance(a.relative_completeness_error, a.values.sum(1).sub(change).div(change).abs()) < 1e-12);
   CHECK(error_of(a).max().item<double>() < 3 * 0.05);
 
   // the map's tolerance alone, and completeness alone
@@ -329,14 +330,14 @@ TEST_CASE("with a tolerance each sample gets the gradients it needs, and the res
   constexpr double any = std::numeric_limits<double>::infinity();
   const Attribution sum = integrated(kinked, {.tolerance = 1e-4, .map_tolerance = any})(input);
   CHECK(sum.converged.all().item<bool>());
-  CHECK(sum.relative_completeness.max().item<double>() <= 1e-4);
+  CHECK(sum.relative_completeness_error.max().item<double>() <= 1e-4);
 
   // what cannot be reached is said
   for (const std::int64_t most : {2, 3, 4, 9, 10, 37}) {
     const Attribution capped = integrated(kinked, {.tolerance = 1e-9, .max_evaluations = most})(input);
     CHECK_FALSE(capped.converged.any().item<bool>());
     CHECK(capped.evaluations.max().item<std::int64_t>() == most);
-    CHECK(distance(capped.completeness, capped.values.sum(1).sub(change)) < 1e-12);
+    CHECK(distance(capped.completeness_error, capped.values.sum(1).sub(change)) < 1e-12);
   }
   // a linear model needs no more than a look
   const Attribution easy = integrated(linear, {.tolerance = 1e-9})(input);
@@ -404,7 +405,7 @@ TEST_CASE("with a tolerance: without multiplication, several baselines, another 
     stopped.chunk = 3;
     stopped.progress = [count](const Progress& p) { return p.done < count; };
     const Attribution part = integrated(linear, stopped)(input);
-    CHECK_FALSE(part.complete);
+    CHECK(part.stopped);
     CHECK(part.evaluations.sum().item<std::int64_t>() == count);
     // a sample whose both ends were reached is whole for a linear model, one that was not is zero
     const at::Tensor whole = part.evaluations.ge(2).unsqueeze(1);
@@ -422,7 +423,7 @@ TEST_CASE("promise 3: any chunk, a batch or its samples alone, a repeat: the sam
     for (const std::int64_t chunk : {1, 3, 16, 1000}) {
       const Attribution b = make(chunk)(input);
       CHECK(same(a.values, b.values));
-      CHECK(same(a.completeness, b.completeness));
+      CHECK(same(a.completeness_error, b.completeness_error));
     }
     for (std::int64_t n = 0; n < input.size(0); ++n) {
       CHECK(same(make(4)(input.slice(0, n, n + 1)).values, a.values.slice(0, n, n + 1)));
@@ -479,7 +480,7 @@ TEST_CASE("it is an attributor: SmoothGrad wraps it, any target goes") {
 TEST_CASE("progress is told after each evaluation; stopping leaves a coarser, valid integral, marked") {
   std::vector<Progress> told;
   const auto tell = [&](const Progress& p) { return told.push_back(p), true; };
-  CHECK(integrated(bumpy, {.steps = 6, .chunk = 4, .progress = tell})(input).complete);
+  CHECK_FALSE(integrated(bumpy, {.steps = 6, .chunk = 4, .progress = tell})(input).stopped);
   REQUIRE(told.size() == 30);
   CHECK(told.back().done == 30);
   CHECK(told.back().total == 30);
@@ -489,10 +490,10 @@ TEST_CASE("progress is told after each evaluation; stopping leaves a coarser, va
   };
   // of a linear model any part of the steps gives all, from any of several baselines
   const Attribution part = integrated(linear, {.steps = 64, .progress = stop_after(5 * 9)})(input);
-  CHECK_FALSE(part.complete);
+  CHECK(part.stopped);
   CHECK(part.evaluations.eq(9).all().item<bool>());
   CHECK(distance(part.values, slope.mul(input)) < 1e-12);
-  CHECK(part.completeness.abs().max().item<double>() < 1e-12);
+  CHECK(part.completeness_error.abs().max().item<double>() < 1e-12);
   // and of others a fair quadrature, from steps all over the path
   const at::Tensor whole = integrated(kinked, {.steps = 64})(input).values;
   CHECK(relative(integrated(kinked, {.steps = 64, .progress = stop_after(5 * 32)})(input).values, whole) <
@@ -508,7 +509,7 @@ TEST_CASE("progress is told after each evaluation; stopping leaves a coarser, va
   // what goes step by step has gone a part of its way
   const Attribution walk =
       integrated(linear, {.steps = 10, .progress = stop_after(25)}, GuidedPath{.max_distance = 0})(input);
-  CHECK_FALSE(walk.complete);
+  CHECK(walk.stopped);
   const Attribution bare = integrated(
       linear, {.steps = 10, .multiply_by_inputs = false, .progress = stop_after(25)}, GuidedPath{})(input);
   CHECK(distance(bare.values, slope.mul(0.5).expand_as(input)) < 1e-12);

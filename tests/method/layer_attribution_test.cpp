@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <type_traits>
+
 #include "../support.hpp"
 
 using namespace salience;
@@ -81,7 +83,7 @@ TEST_CASE("dtype in is dtype out; errors are the model's") {
 }
 
 TEST_CASE("predict explains nothing and tells the rest") {
-  const Attribution predicted = LayerGradient(model).predict(input, ClassIndex{1});
-  CHECK_FALSE(predicted.values.defined());
+  const auto predicted = LayerGradient(model).predict(input, ClassIndex{1});
+  static_assert(std::is_same_v<decltype(predicted), const Explained>);  // which has no values
   CHECK(same(predicted.logits, model(input)));
 }

@@ -51,8 +51,8 @@ TEST_CASE("of a linear model it is the gradient, its square, and a variance of z
                                                                         : gradient.mul(0.0);
     CHECK(support::distance(a.values, expected) < 1e-14);
     CHECK(a.standard_error.max().item<double>() < 1e-14);
-    CHECK(a.samples.eq(7).all().item<bool>());
-    CHECK(a.complete);
+    CHECK(a.copies.eq(7).all().item<bool>());
+    CHECK_FALSE(a.stopped);
   }
 }
 
@@ -125,13 +125,13 @@ TEST_CASE("promise 3: any chunk, a batch or its samples alone, a repeat: the sam
     for (const std::int64_t chunk : {1, 3, 16, 1000}) {
       const Attribution b = run(chunk, input);
       CHECK(same(a.values, b.values));
-      CHECK(same(a.samples, b.samples));
+      CHECK(same(a.copies, b.copies));
       CHECK(same(a.standard_error, b.standard_error));
     }
     for (std::int64_t n = 0; n < input.size(0); ++n) {
       const Attribution one = run(4, input.slice(0, n, n + 1));
       CHECK(same(one.values, a.values.slice(0, n, n + 1)));
-      CHECK(same(one.samples, a.samples.slice(0, n, n + 1)));
+      CHECK(same(one.copies, a.copies.slice(0, n, n + 1)));
     }
     CHECK(same(run(0, input).values, a.values));
   }
@@ -173,11 +173,11 @@ TEST_CASE("it stops early where the standard error is small enough, each sample 
   const SmoothGradOptions options{.samples = 2000, .noise_level = 0.2, .tolerance = 0.05};
   const Attribution a = smooth(quadratic, options)(input);
   CHECK(a.standard_error.max().item<double>() <= 0.05);
-  CHECK(a.samples.min().item<std::int64_t>() >= 10);
-  CHECK(a.samples.max().item<std::int64_t>() < 2000);
-  CHECK(a.samples.max().item<std::int64_t>() > a.samples.min().item<std::int64_t>());
+  CHECK(a.copies.min().item<std::int64_t>() >= 10);
+  CHECK(a.copies.max().item<std::int64_t>() < 2000);
+  CHECK(a.copies.max().item<std::int64_t>() > a.copies.min().item<std::int64_t>());
   // the same as asking for that many
-  const auto count = a.samples[0].item<std::int64_t>();
+  const auto count = a.copies[0].item<std::int64_t>();
   CHECK(same(a.values[0], smooth(quadratic, {.samples = count, .noise_level = 0.2})(input).values[0]));
 }
 
@@ -188,7 +188,7 @@ TEST_CASE("it wraps any attributor: Input x Gradient, itself, a lambda") {
         4 * a.standard_error.item<double>() * a.values.norm().item<double>());
   const Attribution twice = SmoothGrad(smooth(linear, {.samples = 3}), {.samples = 4})(x);
   CHECK(support::distance(twice.values, slope.expand_as(x)) < 1e-14);
-  const auto own = [](const at::Tensor& t, const auto&) { return Attribution{.values = t.mul(2.0)}; };
+  const auto own = [](const at::Tensor& t, const auto&) { return Attribution{{}, t.mul(2.0)}; };
   const Attribution b = SmoothGrad(own, {.samples = 3, .noise_level = 0.0})(x);
   CHECK(support::distance(b.values, x.mul(2.0)) < 1e-15);
 }
@@ -201,17 +201,17 @@ TEST_CASE("progress is told after each evaluation; stopping leaves a valid parti
   CHECK(told.front().done == 1);
   CHECK(told.back().done == 30);
   CHECK(told.back().total == 30);
-  CHECK(whole.complete);
+  CHECK_FALSE(whole.stopped);
 
   const auto stop = [](const Progress& p) { return p.done < 17; };
   const Attribution part = smooth(bumpy, {.samples = 6, .chunk = 5, .progress = stop})(input);
-  CHECK_FALSE(part.complete);
-  CHECK(part.samples.sum().item<std::int64_t>() == 17);
-  const auto count = part.samples[0].item<std::int64_t>();
+  CHECK(part.stopped);
+  CHECK(part.copies.sum().item<std::int64_t>() == 17);
+  const auto count = part.copies[0].item<std::int64_t>();
   CHECK(same(part.values[0], smooth(bumpy, {.samples = count})(input).values[0]));
   // a sample that was never reached is zero, with no samples
   const Attribution first = smooth(bumpy, {.progress = [](const Progress&) { return false; }})(input);
-  CHECK(first.samples.sum().item<std::int64_t>() == 1);
+  CHECK(first.copies.sum().item<std::int64_t>() == 1);
   CHECK(first.values[4].abs().max().item<double>() == 0.0);
 }
 
@@ -283,7 +283,7 @@ TEST_CASE("a wrapper of one's own fixes the target as ours do") {
   const Attribution b = SmoothGrad(wrapper, {.samples = 2})(input);
   CHECK(same(b.target, a.target));
   // what takes one type of target only is no attributor
-  const auto narrow = [](const at::Tensor& x, const TargetSelector<>&) { return Attribution{.values = x}; };
+  const auto narrow = [](const at::Tensor& x, const TargetSelector<>&) { return Attribution{{}, x}; };
   static_assert(!Attributor<decltype(narrow)>);
   static_assert(Attributor<decltype(wrapper)>);
 }

@@ -64,7 +64,7 @@ TEST_CASE("what is not shown is the baseline") {
 TEST_CASE("the score is the probability of the attribution's class; chunks change nothing") {
   const auto logits = [](const at::Tensor& x) { return x.flatten(1); };
   const at::Tensor values = normal({2, 1, 3}).abs();
-  const Attribution own{.values = values, .target = tensor({2, 1}, {2}).to(at::kLong)};
+  const Attribution own{{.target = tensor({2, 1}, {2}).to(at::kLong)}, values};
   const ConfidenceChange change = Confidence(logits)(input, own);
   const at::Tensor whole = input.flatten(1).softmax(1);
   const at::Tensor shown =

@@ -152,9 +152,9 @@ TEST_CASE(
     CHECK(curve.score[0][1].item<double>() == doctest::Approx(second));
     CHECK(curve.score[0][2].item<double>() == doctest::Approx(0.5));
   };
-  expect(deletion(x, {.values = values}), e / (e + 1), 1 / (e + 1));  // after one step the other class leads
+  expect(deletion(x, {{}, values}), e / (e + 1), 1 / (e + 1));  // after one step the other class leads
   const at::Tensor other = support::tensor({1}, {1}).to(at::kLong);
-  expect(deletion(x, {.values = values, .target = other}), 1 / (e + 1), e / (e + 1));
+  expect(deletion(x, {{.target = other}, values}), 1 / (e + 1), e / (e + 1));
 }
 
 TEST_CASE("features are pixels too; dtypes are the input's") {

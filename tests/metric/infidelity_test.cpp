@@ -79,11 +79,10 @@ TEST_CASE("a map of one channel counts for each; the score is the attribution's 
   const at::Tensor target = support::tensor({1, 0}, {2}).to(at::kLong);
   const Attribution own = GradientAttributor(two)(input, PerSample{{1, 0}});
   CHECK(Infidelity(two)(input, own).max().item<double>() < 1e-24);
-  CHECK(Infidelity(two)(input, {.values = own.values, .target = target.sub(1).abs()}).min().item<double>() >
-        0.1);
+  CHECK(Infidelity(two)(input, {{.target = target.sub(1).abs()}, own.values}).min().item<double>() > 0.1);
   const at::Tensor flat = normal({2, 1, 3, 4});
-  CHECK(same(Infidelity(two)(input, {.values = flat, .target = target}),
-             Infidelity(two)(input, {.values = flat.expand_as(input), .target = target})));
+  CHECK(same(Infidelity(two)(input, {{.target = target}, flat}),
+             Infidelity(two)(input, {{.target = target}, flat.expand_as(input)})));
 }
 
 TEST_CASE("seeds, chunks and batches: the same noise, the same figures") {

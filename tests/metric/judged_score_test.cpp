@@ -42,7 +42,7 @@ const at::Tensor input = normal({2, 1, 4, 4}, at::kDouble, 3);
 const at::Tensor values = normal({2, 1, 4, 4}, at::kDouble, 4);
 
 Attribution of_classes(std::vector<std::int64_t> classes) {
-  return {.values = values, .target = salience::detail::vector_tensor<std::int64_t>(classes)};
+  return {{.target = salience::detail::vector_tensor<std::int64_t>(classes)}, values};
 }
 
 /// What each metric says of an attribution, judged by what else is given.

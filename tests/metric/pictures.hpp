@@ -51,6 +51,6 @@ inline salience::ProgressCallback stop_after(std::int64_t count) {
   return [count](const salience::Progress& told) { return told.done < count; };
 }
 
-inline salience::Attribution map(const at::Tensor& values) { return {.values = values}; }
+inline salience::Attribution map(const at::Tensor& values) { return {{}, values}; }
 
 }  // namespace pictures

@@ -38,7 +38,7 @@ const at::Tensor input = pictures::square_and_stripes().expand({2, 1, 16, 16}).a
 /// A method that does not look at the model.
 template <class Map>
 auto blind(const Map& map) {
-  return [map](const at::Tensor& x, const auto&) { return Attribution{.values = map(x)}; };
+  return [map](const at::Tensor& x, const auto&) { return Attribution{{}, map(x)}; };
 }
 
 template <class Map>
@@ -106,7 +106,7 @@ TEST_CASE("the class of the trained model is held; small maps have no SSIM; no l
   const auto record = [&asked](std::int64_t) {
     return [&asked](const at::Tensor& x, const auto& target) {
       asked.push_back(target.choose(x));
-      return Attribution{.values = x};
+      return Attribution{{}, x};
     };
   };
   const at::Tensor x = input.slice(3, 0, 6);

@@ -66,8 +66,8 @@ void run() {
   std::vector<at::Tensor> asked;
   const Network model{read("first"), read("second"), &asked};
   const at::Tensor input = read("input"), map = read("map"), other = read("other"), mask = read("mask");
-  const sal::Attribution mapped{.values = map, .target = read("target").to(at::kLong)};
-  const sal::Attribution valued{.values = read("values"), .target = mapped.target};
+  const sal::Attribution mapped{{.target = read("target").to(at::kLong)}, map};
+  const sal::Attribution valued{{.target = mapped.target}, read("values")};
 
   /// All that the model was asked about since, but the clean input.
   const auto write_asked = [&](const std::string& name) {
@@ -91,7 +91,7 @@ void run() {
   write("deletion_ended", sal::Deletion(ended, {.steps = pixels / 4})(input, mapped).score);
   const Network single{model.first, model.second.slice(1, 0, 1), &asked};
   for (const std::int64_t index : {0, 1}) {
-    const sal::Attribution of{.values = map, .target = at::Tensor(mapped.target.mul(0)).add(index)};
+    const sal::Attribution of{{.target = at::Tensor(mapped.target.mul(0)).add(index)}, map};
     write(index == 1 ? "deletion_yes" : "deletion_no",
           sal::Deletion(single, {.steps = pixels / 4})(input, of).score);
   }

@@ -194,8 +194,8 @@ class Attribute(unittest.TestCase):
         self.assertLess(relative(maps["smooth_grad_sq"], maps["var_grad"] + maps["smooth_grad"] ** 2), 1e-12)
         figures = json.loads((self.folder / "prediction.json").read_text())["methods"]
         self.assertEqual(list(figures), sorted(names))
-        self.assertEqual(figures["smooth_grad"]["samples"], 12)
-        self.assertNotIn("samples", figures["vanilla"])
+        self.assertEqual(figures["smooth_grad"]["copies"], 12)
+        self.assertNotIn("copies", figures["vanilla"])
         expected = float((maps["var_grad"].sum() / 11).sqrt() / maps["smooth_grad"].norm())
         self.assertAlmostEqual(figures["smooth_grad"]["standard_error"], expected, delta=1e-9 * expected)
         self.assertGreater(figures["vanilla"]["seconds"], 0)
@@ -205,7 +205,7 @@ class Attribute(unittest.TestCase):
         self.run_scene("--method", "smooth_grad", "--samples", 2000, "--tolerance", 0.3)
         figures = json.loads((self.folder / "prediction.json").read_text())["methods"]["smooth_grad"]
         self.assertLessEqual(figures["standard_error"], 0.3)
-        self.assertLess(figures["samples"], 2000)
+        self.assertLess(figures["copies"], 2000)
 
     def test_bfloat16_and_threads(self):
         self.run_scene("--dtype", "bfloat16", "--threads", 1, "--seed", 7)

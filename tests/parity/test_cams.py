@@ -97,7 +97,7 @@ class Peers(Case):
                     _, summary = self.compare_in_all_ways(title, paths[kind], truth, "--target", target,
                                                           layers=[layer] if layer else [], bounds=BOUNDS)
                     for method in PEERS:
-                        self.assertIs(summary["methods"][method]["empty"], not truth[method].any(), method)
+                        self.assertIs(summary["methods"][method]["nothing_positive"], not truth[method].any(), method)
 
     def test_a_small_vgg(self):
         self.compare("small", [(None, "last"), ("features.2", "features.2"), ("features.4", "features.4"),
@@ -253,8 +253,8 @@ class Facts(Case):
         path = self.saved(next(module for _, module in scripts(model, ["traced"])))
         for target, empty in ((0, False), (1, True)):
             ours, summary = self.ours(path, ["grad_cam", "guided_grad_cam"], "--target", target, layers=["1"])
-            self.assertIs(summary["methods"]["grad_cam"]["empty"], empty)
-            self.assertIs(summary["methods"]["guided_grad_cam"]["empty"], empty)
+            self.assertIs(summary["methods"]["grad_cam"]["nothing_positive"], empty)
+            self.assertIs(summary["methods"]["guided_grad_cam"]["nothing_positive"], empty)
             for tensor in ours.values():
                 self.assertTrue(tensor.isfinite().all())
                 self.assertIs(bool(tensor.any()), not empty)
@@ -422,13 +422,13 @@ class VisionTransformer(Case):
             self.assertLess(relative(upsampled(by_hand.clamp_min(0), self.SIZE), truth), TOLERANCE["float64"])
             _, summary = self.compare_in_all_ways(f"ViT, {layer}", self.path, {"grad_cam": truth}, "--target", target,
                                                   layers=[layer], size=self.SIZE)
-            self.assertIs(summary["methods"]["grad_cam"]["empty"], False)
+            self.assertIs(summary["methods"]["grad_cam"]["nothing_positive"], False)
 
     def test_the_last_blocks_tokens_have_no_gradient_and_that_is_said(self):
         ours, summary = self.ours(self.path, ["grad_cam"], layers=["encoder.layers.encoder_layer_1"], size=self.SIZE,
                                   warning="'encoder.layers.encoder_layer_1' is zero everywhere")
         self.assertFalse(ours["grad_cam"].any())
-        self.assertIs(summary["methods"]["grad_cam"]["empty"], True)
+        self.assertIs(summary["methods"]["grad_cam"]["nothing_positive"], True)
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ class Captum(Case):
             for ours, figures in self.compare_in_all_ways(
                     f"{name}, Integrated Gradients from {baseline}", truth, *call, "integrated_gradients", "--steps", 12,
                     "--baseline", baseline, "--target", target, bounds=CAPTUMS_NODES):
-                self.assertAlmostEqual(figures["completeness"], float(ours.double().sum()) - change, delta=1e-3 * abs(change))
-                self.assertAlmostEqual(figures["relative_completeness"], abs(figures["completeness"] / change), delta=1e-3)
+                self.assertAlmostEqual(figures["completeness_error"], float(ours.double().sum()) - change, delta=1e-3 * abs(change))
+                self.assertAlmostEqual(figures["relative_completeness_error"], abs(figures["completeness_error"] / change), delta=1e-3)
 
     def test_the_shipped_model(self):
         self.compare(EXAMPLES / "scenes.pt", scenes()[0], (96, 96))
@@ -121,7 +121,7 @@ class WhereCaptumIsWrong(Case):
                                                       "--steps", steps, "--baseline", "zero", "--target", target):
             exact = 1e-14 if ours.dtype == torch.float64 else 1e-6
             self.assertLess(relative(ours, truth), exact)
-            self.assertLess(figures["relative_completeness"], exact)
+            self.assertLess(figures["relative_completeness_error"], exact)
         return relative(captum, truth)
 
     def test_captums_trapezoid_loses_a_share_of_a_linear_model(self):
@@ -178,7 +178,7 @@ class Pair(Case):
         # PAIR's steps are one-sided and its derivative a finite difference: the two meet as the steps shrink
         errors = []
         fine, figures, _ = self.ours(self.path, self.image, self.size, "blur_ig", "--steps", 1000)
-        self.assertLess(figures["relative_completeness"], 0.01)
+        self.assertLess(figures["relative_completeness_error"], 0.01)
         for steps in (50, 200, 800):
             truth = BlurIG().GetMask(self.x[0].permute(1, 2, 0).numpy(), self.gradient, steps=steps, batch_size=1)
             errors.append(relative(torch.tensor(truth).permute(2, 0, 1)[None], fine))
@@ -216,7 +216,7 @@ class Program(Case):
         x, net = pixels(image, size, torch.float64), torch.jit.load(EXAMPLES / "scenes.pt").eval().double()
         fine, _, summary = self.ours(model, image, size, "integrated_gradients", "--steps", 1000)
         ours, figures, _ = self.ours(model, image, size, "integrated_gradients", "--tolerance", 0.01)
-        self.assertLessEqual(figures["relative_completeness"], 0.01)
+        self.assertLessEqual(figures["relative_completeness_error"], 0.01)
         self.assertLessEqual(figures["map_error"], 0.05)
         self.assertIs(figures["converged"], True)
         error = float((ours - fine).abs().sum() / fine.abs().sum())
@@ -227,7 +227,7 @@ class Program(Case):
             with torch.no_grad():
                 change = float(net(x)[0, summary["target"]] - net(black(x))[0, summary["target"]])
             self.assertAlmostEqual(float(idgi.sum()), change, delta=1e-9)
-            self.assertLess(figures["relative_completeness"], 1e-9)
+            self.assertLess(figures["relative_completeness_error"], 1e-9)
         blurred = torch.tensor(scipy.ndimage.gaussian_filter(x.numpy(), [0, 0, 10, 10], mode="nearest"))
         for baseline, start in ((scenes()[1], pixels(scenes()[1], size, torch.float64)), ("blur", blurred)):
             truth = IntegratedGradients(net).attribute(x, start, target=summary["target"], n_steps=50).detach()

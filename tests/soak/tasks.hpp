@@ -33,12 +33,9 @@ inline std::string bytes(const at::Tensor& tensor) {
 }
 
 inline std::string bytes(const Attribution& a) {
-  std::string all = a.complete ? "complete" : "stopped";
-  for (const at::Tensor& tensor :
-       {a.values, a.target, a.score, a.logits, a.empty, a.samples, a.standard_error, a.evaluations,
-        a.completeness, a.relative_completeness, a.map_error}) {
-    all += bytes(tensor);
-  }
+  std::string all = a.stopped ? "stopped" : "whole";
+  for (const at::Tensor& tensor : {a.values, a.target, a.score, a.logits}) all += bytes(tensor);
+  for (const Figure& figure : figures(a)) all.append(figure.name) += bytes(figure.values);
   return all;
 }
 

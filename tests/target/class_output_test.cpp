@@ -146,7 +146,7 @@ TEST_CASE("an output is what it was on the clean input, also where another point
     const TargetSelector target(ClassIndex{1}, Probability{}, type);
     const Baseline start = Baseline::tensor(tensor({0, 1}, {1, 2}));  // this one does
     return IntegratedGradients(logits, {.steps = 8, .baseline = start})(x, target)
-        .completeness.item<double>();
+        .completeness_error.item<double>();
   };
   CHECK(off(OutputType::automatic) == off(OutputType::logits));
 }

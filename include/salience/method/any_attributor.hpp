@@ -43,7 +43,7 @@ class AnyAttributor {
 
   /// What the call above would explain: the method's own `predict`, or the whole method where it has none.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return held_->predict(input, AnyTarget(target));
   }
 
@@ -51,7 +51,7 @@ class AnyAttributor {
   struct Interface {
     virtual ~Interface() = default;
     virtual Attribution attribute(const at::Tensor& input, const AnyTarget& target) const = 0;
-    virtual Attribution predict(const at::Tensor& input, const AnyTarget& target) const = 0;
+    virtual Explained predict(const at::Tensor& input, const AnyTarget& target) const = 0;
   };
 
   template <class A>
@@ -60,7 +60,7 @@ class AnyAttributor {
     Attribution attribute(const at::Tensor& input, const AnyTarget& target) const override {
       return attributor(input, target);
     }
-    Attribution predict(const at::Tensor& input, const AnyTarget& target) const override {
+    Explained predict(const at::Tensor& input, const AnyTarget& target) const override {
       return detail::predict_by(attributor, input, target);
     }
     A attributor;

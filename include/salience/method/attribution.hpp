@@ -1,39 +1,142 @@
-// Attribution: what every method returns.
+// Attribution: what every method returns, and Explained: what it explains.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <functional>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include <salience/error.hpp>
 #include <salience/target/target_selector.hpp>
 
 namespace salience {
 
-/// The result of an attribution method for a batch of N samples. All tensors are detached from the autograd
-/// graph. `values` lies on the input's device, the rest where the model's output does, in its dtype.
-struct Attribution {
-  at::Tensor values{};  ///< in the input's dtype and, unless the method says otherwise, in its shape
-  at::Tensor target{};  ///< (N) int64, the classes that were explained; undefined for a score function
+/// What an attribution method explains, for a batch of N samples: what every method's `predict` gives by the
+/// forward pass alone. All tensors are detached from the autograd graph; they lie where the model's output
+/// does, in its dtype.
+struct Explained {
+  at::Tensor target{};  ///< (N) int64, the classes that are explained; undefined for a score function
   at::Tensor score{};   ///< (N), the explained score on the clean input
   at::Tensor logits{};  ///< the model's output on the clean input
   OutputType output_type = OutputType::automatic;  ///< how it was read
 
-  /// Of class activation maps, (N) bool: nothing in the map is above zero, so that there is nothing to show
-  /// for the target; undefined otherwise.
-  at::Tensor empty{};
+  /// What is explained of sample n, from 0, with N = 1. Output whose first dimension is not N stays whole.
+  /// Throws ArgumentError if there is no such sample.
+  Explained sample(std::int64_t n) const;
+};
 
-  // Figures of the methods that take many evaluations, on the CPU; undefined where they do not apply.
-  at::Tensor samples{};         ///< (N) int64, how many noisy copies each sample's values are the average of
+/// What one value of an attribution belongs to.
+enum class ValuesOf {
+  elements,  ///< an element of the input, in whose shape the values are
+  regions,   ///< a region of the input, all its channels together: a smooth map (N, 1, h, w), to be shown
+             ///< over the input. Class activation maps
+  layer,     ///< an element of a layer's output, in whose shape the values are
+};
+
+/// The result of an attribution method for a batch of N samples: what was explained, the values, and figures
+/// of how they came about. All tensors are detached from the autograd graph.
+///
+///     Attribution own{{.target = classes}, values};  // one that was made elsewhere, for a metric
+struct Attribution : Explained {
+  at::Tensor values{};  ///< on the input's device and in its dtype; for the shape see `values_of`
+  ValuesOf values_of = ValuesOf::elements;  ///< what one value belongs to
+  bool stopped = false;  ///< a progress callback ended the work: the values are of what was done until then
+
+  // Figures, one per sample; undefined where they do not apply. `figures` lists them.
+
+  /// (N) bool, of class activation maps and what is made of them: nothing in the map is above zero, so that
+  /// there is nothing to show for the target.
+  at::Tensor nothing_positive{};
+
+  // Of the methods that take many evaluations, on the CPU.
+  at::Tensor copies{};          ///< (N) int64, how many noisy copies each sample's values are the average of
   at::Tensor standard_error{};  ///< (N) float64, of the average map relative to the map (L2 norms)
   at::Tensor evaluations{};     ///< (N) int64, how many gradients were computed along the path
-  at::Tensor completeness{};    ///< (N) float64, sum of the values minus the score's change along the path
-  at::Tensor relative_completeness{};  ///< (N) float64, |completeness| over the |change|
+  /// (N) float64, what the values lack of the completeness axiom: their sum minus the score's change along
+  /// the path.
+  at::Tensor completeness_error{};
+  at::Tensor relative_completeness_error{};  ///< (N) float64, |completeness_error| over the |change|
   at::Tensor map_error{};  ///< (N) float64, estimated error of the map relative to the map (L1 norms)
   at::Tensor converged{};  ///< (N) bool, whether both tolerances were met
-  bool complete = true;    ///< false if a progress callback stopped the work: the values are of what was done
+
+  /// Sample n, from 0, with N = 1: views of the values, of the figures and of what was explained. A tensor
+  /// whose first dimension is not N stays whole. Throws ArgumentError if there is no such sample.
+  Attribution sample(std::int64_t n) const;
 };
+
+/// A figure of an attribution and its name.
+struct Figure {
+  std::string_view name;  ///< that of the member of Attribution
+  at::Tensor values;      ///< (N) int64, float64 or bool
+};
+
+namespace detail {
+
+/// All figures. What walks over the figures reads this list: a new one is added here.
+inline constexpr std::array<std::pair<std::string_view, at::Tensor Attribution::*>, 8> figure_members{{
+    {"nothing_positive", &Attribution::nothing_positive},
+    {"copies", &Attribution::copies},
+    {"standard_error", &Attribution::standard_error},
+    {"evaluations", &Attribution::evaluations},
+    {"completeness_error", &Attribution::completeness_error},
+    {"relative_completeness_error", &Attribution::relative_completeness_error},
+    {"map_error", &Attribution::map_error},
+    {"converged", &Attribution::converged},
+}};
+
+/// Row n of N.
+inline at::Tensor row_of(const at::Tensor& rows, std::int64_t n, std::int64_t count) {
+  const bool batch = rows.defined() && rows.dim() > 0 && rows.size(0) == count;
+  return batch ? rows.narrow(0, n, 1) : rows;
+}
+
+/// How many samples there are: as many as scores or, without scores, as values.
+inline std::int64_t checked_count(const at::Tensor& score, const at::Tensor& values, std::int64_t n) {
+  const at::Tensor& rows = score.defined() ? score : values;
+  const std::int64_t count = rows.defined() && rows.dim() > 0 ? rows.size(0) : 0;
+  if (n < 0 || n >= count) {
+    throw ArgumentError::out_of_range("sample", n, concat("at least 0 and below ", count));
+  }
+  return count;
+}
+
+}  // namespace detail
+
+inline Explained Explained::sample(std::int64_t n) const {
+  const std::int64_t count = detail::checked_count(score, logits, n);
+  return {.target = detail::row_of(target, n, count),
+          .score = detail::row_of(score, n, count),
+          .logits = detail::row_of(logits, n, count),
+          .output_type = output_type};
+}
+
+inline Attribution Attribution::sample(std::int64_t n) const {
+  const std::int64_t count = detail::checked_count(score, values, n);
+  Attribution one = *this;
+  for (at::Tensor* rows : {&one.target, &one.score, &one.logits, &one.values}) {
+    *rows = detail::row_of(*rows, n, count);
+  }
+  for (const auto& [name, member] : detail::figure_members) {
+    one.*member = detail::row_of(one.*member, n, count);
+  }
+  return one;
+}
+
+/// The figures that the attribution has, in the order of its members.
+///
+///     for (const Figure& figure : figures(attribution)) std::cout << figure.name << figure.values;
+inline std::vector<Figure> figures(const Attribution& attribution) {
+  std::vector<Figure> defined;
+  for (const auto& [name, member] : detail::figure_members) {
+    if ((attribution.*member).defined()) defined.push_back({name, attribution.*member});
+  }
+  return defined;
+}
 
 /// How far a long method is.
 struct Progress {
@@ -43,7 +146,7 @@ struct Progress {
 };
 
 /// Called after each evaluation, on the caller's thread. Returning false ends the work: the method then
-/// returns what it has, marked as not `complete`; a metric has NaN for what it does not know.
+/// returns what it has, marked as `stopped`; a metric has NaN for what it does not know.
 using ProgressCallback = std::function<bool(const Progress&)>;
 
 namespace detail {
@@ -68,14 +171,13 @@ concept Attributor = requires(const A& attributor, const at::Tensor& input, cons
 
 namespace detail {
 
-/// What an attributor would explain, without `values`: by its own `predict` if it has one.
+/// What an attributor would explain: by its own `predict` if it has one.
 template <Attributor A, class T>
-Attribution predict_by(const A& attributor, const at::Tensor& input, const T& target) {
+Explained predict_by(const A& attributor, const at::Tensor& input, const T& target) {
   if constexpr (requires { attributor.predict(input, target); }) {
     return attributor.predict(input, target);
   } else {
-    Attribution whole = attributor(input, target);
-    whole.values.reset();
+    const Attribution whole = attributor(input, target);
     return whole;
   }
 }

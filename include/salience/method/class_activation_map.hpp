@@ -43,7 +43,7 @@ struct CamOptions {
 
 namespace detail {
 
-/// One layer's map, (N, 1, h, w), and whether it is empty, (N) bool.
+/// One layer's map, (N, 1, h, w), and whether nothing in it is above zero, (N) bool.
 template <CamWeighting Weighting>
 std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_t i,
                                             const at::Tensor& gradient, const Weighting& weighting,
@@ -72,9 +72,9 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
     throw ArgumentError::out_of_range("the map of a weighting", shape(map),
                                       concat("of shape (", a.size(0), ", 1, h, w)"));
   }
-  const at::Tensor empty = map.flatten(1).amax({1}).le(0.0);
+  const at::Tensor nothing_positive = map.flatten(1).amax({1}).le(0.0);
   if (options.relu) map = map.clamp_min(0.0);
-  return {map, empty};
+  return {map, nothing_positive};
 }
 
 /// The mean of the maps of the pass's layers, whose gradients are given if the weighting needs them.
@@ -86,9 +86,9 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
     throw ArgumentError::out_of_range("the input of an upsampled map", shape(pass.leaf),
                                       "of shape (N, C, H, W); upsample = false gives the layer's own grid");
   }
-  at::Tensor sum, empty;
+  at::Tensor sum, nothing_positive;
   for (std::size_t i = 0; i < pass.layers.size(); ++i) {
-    auto [map, nothing] =
+    auto [map, nothing_here] =
         layer_map(pass, i, gradients.empty() ? at::Tensor() : gradients[i], weighting, options);
     if (pass.layers.size() > 1) {
       const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
@@ -103,11 +103,12 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
                                         concat(shape(sum), " and ", shape(map)), "the same");
     }
     sum = sum.defined() ? sum.add(map) : map;
-    empty = empty.defined() ? empty.logical_and(nothing) : nothing;
+    nothing_positive = nothing_positive.defined() ? nothing_positive.logical_and(nothing_here) : nothing_here;
   }
   if (pass.layers.size() > 1) sum = sum.div(static_cast<double>(pass.layers.size()));
   Attribution result = pass.explained_by(as_input(sum, pass.leaf));
-  result.empty = empty;
+  result.values_of = ValuesOf::regions;
+  result.nothing_positive = nothing_positive;
   return result;
 }
 
@@ -138,8 +139,8 @@ class ClassActivationMap {
   }
 
   /// The map for each sample, (N, 1, H, W) of the input's size, or (N, 1, h, w) of the layer's, in the
-  /// input's dtype; `empty` tells of which nothing is above zero. One forward pass and, if the weighting
-  /// needs gradients, one backward pass that goes no deeper than the layer.
+  /// input's dtype; `nothing_positive` tells of which nothing is above zero. One forward pass and, if the
+  /// weighting needs gradients, one backward pass that goes no deeper than the layer.
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     if constexpr (Weighting::needs_gradient) {
@@ -151,10 +152,10 @@ class ClassActivationMap {
     }
   }
 
-  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target, detail::no_layers).explained_by({});
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
+    return detail::observe(model_, input, target, detail::no_layers).explained();
   }
 
  private:

@@ -58,8 +58,8 @@ class Explanation {
     pass_ = detail::record(model, input, target, *options_.layer);
   }
 
-  /// What is explained: the result without `values`.
-  Attribution prediction() const { return pass_.explained_by({}); }
+  /// What is explained.
+  Explained explained() const { return pass_.explained(); }
 
   /// The gradient at the input; by a rule other than PlainGradient it is computed anew at each call.
   template <class Rule = PlainGradient>
@@ -98,6 +98,7 @@ class Explanation {
     Attribution result = cam();
     const detail::Recording recording;
     result.values = guided().mul(result.values);
+    result.values_of = ValuesOf::elements;
     return result;
   }
 

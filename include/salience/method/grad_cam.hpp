@@ -14,14 +14,13 @@ namespace salience {
 /// relu_attributions, interpolated bilinearly.
 ///
 ///     GradCam cam{model, {.layer = "features.28"}};
-///     Attribution a = cam(x, ClassIndex{5});  // a.values (N,1,H,W), a.empty (N)
+///     Attribution a = cam(x, ClassIndex{5});  // a.values (N,1,H,W), a.nothing_positive (N)
 ///
 /// `model` is a LayeredModel: a ScriptModel, FeaturesHead{features, head} or LastConvolution{model}. A map
-/// with nothing above zero is zeros with `relu`, and flagged in `a.empty` either way. With `upsample = false`
-/// the map is the layer's, (N,1,h,w); `cam.predict(x, target)` gives the result without `values`, by the
-/// forward pass alone. A gradient that is zero
-/// everywhere is told by LibTorch's warning handler. Several threads may call it at once if they may call the
-/// model at once.
+/// with nothing above zero is zeros with `relu`, and flagged in `a.nothing_positive` either way. With
+/// `upsample = false` the map is the layer's, (N,1,h,w); `cam.predict(x, target)` gives what is explained, by
+/// the forward pass alone. A gradient that is zero everywhere is told by LibTorch's warning handler. Several
+/// threads may call it at once if they may call the model at once.
 ///
 /// @throws ArgumentError for a layer that the model does not have or whose output is no grid, and for an
 ///         input or options out of range; ModelError for a layer that this input does not reach or on which

@@ -119,10 +119,10 @@ class GradientAttributor {
     return gradient_at_input(model_, input, target, rule_);
   }
 
-  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target).explained_by({});
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
+    return detail::observe(model_, input, target).explained();
   }
 
  private:

@@ -21,9 +21,10 @@ namespace salience {
 ///     Attribution a = method(x, ClassIndex{5});
 ///
 /// The region depends on the class; the fine structures are the guided gradient's and hardly do (Adebayo et
-/// al. 2018). `empty` tells where Grad-CAM has nothing above zero, and the values are zero. Captum's
-/// GuidedGradCam is this with interpolate_mode = "bilinear"; its default is "nearest". Model, options and
-/// errors are those of GradCam, and those of GuidedBackprop for the rectifiers; the map must be upsampled.
+/// al. 2018). `nothing_positive` tells where Grad-CAM has nothing above zero, and the values are zero.
+/// Captum's GuidedGradCam is this with interpolate_mode = "bilinear"; its default is "nearest". Model,
+/// options and errors are those of GradCam, and those of GuidedBackprop for the rectifiers; the map must be
+/// upsampled.
 template <class M>
 class GuidedGradCam {
  public:
@@ -40,10 +41,10 @@ class GuidedGradCam {
     return Explanation(model_, input, target, options_).guided_grad_cam();
   }
 
-  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target, detail::no_layers).explained_by({});
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
+    return detail::observe(model_, input, target, detail::no_layers).explained();
   }
 
  private:

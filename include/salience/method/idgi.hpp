@@ -37,7 +37,7 @@ struct IdgiOptions {
 /// which hand out nothing.
 ///
 ///     Idgi idgi{model, {.steps = 50, .baseline = black}};
-///     Attribution a = idgi(x);  // a.completeness, a.relative_completeness, a.evaluations
+///     Attribution a = idgi(x);  // a.completeness_error, a.relative_completeness_error, a.evaluations
 ///     Idgi along_blur{model, {}, BlurPath{}};
 ///
 /// The target is chosen once, on the input. Sums are in float32 (float64 for float64); memory does not grow
@@ -72,9 +72,9 @@ class Idgi {
         sums);
   }
 
-  /// The prediction without a gradient: see GradientAttributor::predict.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return integrator_.predict(input, target);
   }
 

@@ -30,9 +30,9 @@ class InputXGradient {
     return attribution;
   }
 
-  /// The prediction without a gradient: see GradientAttributor::predict.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return gradient_.predict(input, target);
   }
 

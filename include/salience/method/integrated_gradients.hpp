@@ -30,7 +30,7 @@ namespace salience {
 /// along another path. The values sum to \f$ s_c(x) - s_c(b) \f$, but for the error of the quadrature.
 ///
 ///     IntegratedGradients ig{model, {.steps = 50}};
-///     Attribution a = ig(x);  // a.completeness, a.relative_completeness, a.evaluations
+///     Attribution a = ig(x);  // a.completeness_error, a.relative_completeness_error, a.evaluations
 ///     IntegratedGradients blur_ig{model, {.steps = 100}, BlurPath{}};
 ///     IntegratedGradients guided_ig{model, {.steps = 200}, GuidedPath{}};
 ///
@@ -66,9 +66,9 @@ class IntegratedGradients {
     }
   }
 
-  /// The prediction without a gradient: see GradientAttributor::predict.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return integrator_.predict(input, target);
   }
 

@@ -79,13 +79,15 @@ class LayerMethod {
       pass = observe(model_, input, target, layers_);
     }
     const Recording recording;
-    return pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
+    Attribution result = pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
+    result.values_of = ValuesOf::layer;
+    return result;
   }
 
-  /// What the call above would explain, by the forward pass alone: the result without `values`.
+  /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
-    return observe(model_, input, target, no_layers).explained_by({});
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
+    return observe(model_, input, target, no_layers).explained();
   }
 
  private:
@@ -107,7 +109,7 @@ struct LayerOptions {
 ///     at::Tensor a = activation(x).values;  // (N, C, h, w)
 ///
 /// As all methods it takes a target, `activation(x, ClassIndex{5})`, and has `predict(x, target)`, which
-/// gives the result without `values`. The model is a LayeredModel. Throws, as those below do, what the
+/// gives what is explained. The model is a LayeredModel. Throws, as those below do, what the
 /// model's `tapped` throws for the layer, and what GradientAttributor throws.
 template <class M>
 class LayerActivation : public detail::LayerMethod<M, detail::ActivationOnly> {

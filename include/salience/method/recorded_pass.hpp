@@ -127,14 +127,15 @@ struct RecordedPass {
   /// The gradient at the input alone: see gradients.
   at::Tensor gradient(bool keep = false) const { return gradients(leaf, keep).front(); }
 
-  /// The result with these values.
-  Attribution explained_by(at::Tensor values) const {
-    return {.values = std::move(values),
-            .target = chosen,
+  /// What is explained.
+  Explained explained() const {
+    return {.target = chosen,
             .score = score.detach().reshape({-1}),
             .logits = output.detach(),
             .output_type = output_type};
   }
+  /// The result with these values.
+  Attribution explained_by(at::Tensor values) const { return {explained(), std::move(values)}; }
 
  private:
   ModelError unrelated(const at::Tensor& tensor) const {

@@ -51,12 +51,12 @@ struct SmoothGradOptions {
 /// square or the variance of the same.
 ///
 ///     SmoothGrad smooth{GradientAttributor{model}, {.samples = 50, .noise_level = 0.15, .seed = 7}};
-///     Attribution a = smooth(x);  // a.samples, a.standard_error
+///     Attribution a = smooth(x);  // a.copies, a.standard_error
 ///
 /// The target is chosen once, on the clean input. The k-th copy of every sample of a batch gets the same
 /// noise, whatever the chunk, the batch and the number of threads. Sums are kept in float32, in float64 for
 /// float64; memory does not grow with the number of copies. Besides the values the result has, per sample,
-/// `samples`: how many copies were taken, and `standard_error`: that of the mean map, relative (L2), NaN
+/// `copies`: how many were taken, and `standard_error`: that of the mean map, relative (L2), NaN
 /// after a single copy. Throws ArgumentError for an option out of range, and what A throws.
 template <class A>
 class SmoothGrad {
@@ -82,18 +82,18 @@ class SmoothGrad {
     detail::require_input(input);
     const detail::Recording recording;
     const auto& wanted = as_target(target);
-    Attribution result = predict(input, wanted);
+    Attribution result{predict(input, wanted)};
     const auto selector = detail::read_as(wanted, result.output_type);
     const at::Tensor clean = detail::widened(input.detach());
     std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
-    result.complete = draw(clean, input.scalar_type(), selector, result.target, moments);
+    result.stopped = !draw(clean, input.scalar_type(), selector, result, moments);
     collect(moments, input, result);
     return result;
   }
 
-  /// The prediction without its attribution, by the wrapped attributor.
+  /// What the call above would explain, as the wrapped attributor tells.
   template <class T = TargetSelector<>>
-  Attribution predict(const at::Tensor& input, const T& target = T{}) const {
+  Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return detail::predict_by(attributor_, input, target);
   }
 
@@ -131,7 +131,7 @@ class SmoothGrad {
     }
   };
 
-  bool draw(const at::Tensor& clean, at::ScalarType dtype, const auto& selector, const at::Tensor& chosen,
+  bool draw(const at::Tensor& clean, at::ScalarType dtype, const auto& selector, Attribution& result,
             std::vector<Moments>& moments) const {
     const auto batch = clean.size(0);
     std::vector<double> deviation;
@@ -147,11 +147,12 @@ class SmoothGrad {
         out.copy_(clean[row.sample].add(noise.normal(row.step), deviation[n]));
       }
     };
-    const auto evaluate = detail::evaluation(attributor_, selector, chosen);
+    const auto evaluate = detail::evaluation(attributor_, selector, result.target);
     const std::int64_t total = batch * options_.samples;
     std::int64_t done = 0;
     const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
       Moments& sample = moments[static_cast<std::size_t>(row.sample)];
+      result.values_of = evaluated.values_of;
       ++done;
       if (sample.finished) return true;  // drawn in the chunk in which the sample became good enough
       sample.add(evaluated.values[i], options_.type == SmoothGradType::smoothgrad_sq);
@@ -202,7 +203,7 @@ class SmoothGrad {
       }
       result.values[static_cast<std::int64_t>(n)].copy_(map);
     }
-    result.samples = detail::vector_tensor<std::int64_t>(counts);
+    result.copies = detail::vector_tensor<std::int64_t>(counts);
     result.standard_error = detail::vector_tensor<double>(errors);
   }
 

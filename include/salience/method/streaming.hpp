@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <salience/method/attribution.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
 
@@ -51,20 +52,21 @@ inline at::Tensor classes_of(const at::Tensor& chosen, const at::Tensor& samples
   return chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
 }
 
-/// What a batch of rows gives: their attributions, in float32 at least, and their scores, in float64 on the
-/// CPU.
+/// What a batch of rows gives.
 struct Evaluated {
-  at::Tensor values, score;
+  at::Tensor values;   ///< in float32 at least
+  at::Tensor score;    ///< in float64, on the CPU
+  ValuesOf values_of;  ///< what one value belongs to
 };
 
 /// Attributes rows, each for the class that was chosen for its sample: the `evaluate` of a Stream.
 template <class A, class T>
 auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) {
   return [&attributor, &target, chosen](const at::Tensor& points, const at::Tensor& samples) -> Evaluated {
-    const auto attribution = attributor(points, FixedTarget<T>{target, classes_of(chosen, samples)});
-    return {
-        .values = widened(attribution.values),
-        .score = attribution.score.defined() ? attribution.score.to(at::kCPU, at::kDouble) : at::Tensor()};
+    const Attribution attribution = attributor(points, FixedTarget<T>{target, classes_of(chosen, samples)});
+    return {.values = widened(attribution.values),
+            .score = attribution.score.defined() ? attribution.score.to(at::kCPU, at::kDouble) : at::Tensor(),
+            .values_of = attribution.values_of};
   };
 }
 

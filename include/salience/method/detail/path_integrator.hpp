@@ -38,7 +38,7 @@ class PathIntegrator {
   PathIntegrator(M model, P path) : gradient_(std::move(model)), path_(std::move(path)) {}
 
   template <class T>
-  Attribution predict(const at::Tensor& input, const T& target) const {
+  Explained predict(const at::Tensor& input, const T& target) const {
     return gradient_.predict(input, target);
   }
 
@@ -50,14 +50,14 @@ class PathIntegrator {
     require_input(input);
     const Recording recording;
     const auto& wanted = as_target(target);
-    Attribution result = predict(input, wanted);
+    Attribution result{predict(input, wanted)};
     const auto selector = read_as(wanted, result.output_type);
     const auto evaluate = evaluation(gradient_, selector, result.target);
     sums.assign(static_cast<std::size_t>(input.size(0)), PathSum{});
     Work work{.input = widened(input.detach()),
               .dtype = input.scalar_type(),
               .end_scores = result.score.to(at::kCPU, at::kDouble)};
-    for (std::size_t i = 0; i < settings.baseline.count() && result.complete; ++i) {
+    for (std::size_t i = 0; i < settings.baseline.count() && !result.stopped; ++i) {
       const auto samples = from(settings.baseline(work.input, i), work);
       const at::Tensor scores = predict(starts(samples, work), FixedTarget{selector, result.target})
                                     .score.to(at::kCPU, at::kDouble);
@@ -65,7 +65,7 @@ class PathIntegrator {
         sums[n].start_score += scores[static_cast<std::int64_t>(n)].template item<double>();
       }
       ++work.baselines;
-      result.complete = integrate(work, settings, samples, evaluate, make, sums);
+      result.stopped = !integrate(work, settings, samples, evaluate, make, sums);
     }
     collect(work, settings, sums, input, result);
     return result;
@@ -150,7 +150,7 @@ class PathIntegrator {
     for (std::size_t n = 0; n < sums.size(); ++n) {
       const auto position = static_cast<std::int64_t>(n);
       const PathSum& sum = sums[n];
-      const double share = 1.0 / (result.complete ? static_cast<double>(work.baselines) : sum.weight);
+      const double share = 1.0 / (result.stopped ? sum.weight : static_cast<double>(work.baselines));
       const double change = work.end_scores[position].template item<double>() -
                             sum.start_score / static_cast<double>(work.baselines);
       double total = 0.0;
@@ -163,8 +163,8 @@ class PathIntegrator {
       relative.push_back(ratio(total - change, change));
     }
     result.evaluations = vector_tensor<std::int64_t>(evaluations);
-    result.completeness = vector_tensor<double>(completeness);
-    result.relative_completeness = vector_tensor<double>(relative);
+    result.completeness_error = vector_tensor<double>(completeness);
+    result.relative_completeness_error = vector_tensor<double>(relative);
   }
 
   GradientAttributor<M> gradient_;
