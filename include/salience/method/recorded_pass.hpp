@@ -198,16 +198,31 @@ auto forward_of(M& model, std::span<const std::string> names) {
   };
 }
 
+/// How a model goes forward for the samples that the target says the rows are: see SampleAwareModel.
+template <class M, class T, class... Names>
+auto forward_for(M& model, const T& target, const Names&... names) {
+  return [&](const at::Tensor& x, RecordedPass& pass) {
+    if constexpr (SampleAwareModel<M>) {
+      const at::Tensor samples = samples_of(target);
+      if (samples.defined()) {
+        auto part = for_samples(model, samples.to(x.device()));
+        return forward_of(part, names...)(x, pass);
+      }
+    }
+    return forward_of(model, names...)(x, pass);
+  };
+}
+
 /// Records the forward pass of a model; of a layered one with the layers of these names.
 template <class M, class T, class... Names>
 RecordedPass record(M& model, const at::Tensor& input, const T& target, const Names&... names) {
-  return record_by(forward_of(model, names...), input, target);
+  return record_by(forward_for(model, target, names...), input, target);
 }
 
 /// Observes it.
 template <class M, class T, class... Names>
 RecordedPass observe(M& model, const at::Tensor& input, const T& target, const Names&... names) {
-  return observe_by(forward_of(model, names...), input, target);
+  return observe_by(forward_for(model, target, names...), input, target);
 }
 
 }  // namespace salience::detail

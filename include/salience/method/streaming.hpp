@@ -47,11 +47,6 @@ inline std::vector<Row> all_rows(std::int64_t samples, std::int64_t steps) {
   return rows;
 }
 
-/// The classes that were chosen for the samples of some rows; nothing if none were.
-inline at::Tensor classes_of(const at::Tensor& chosen, const at::Tensor& samples) {
-  return chosen.defined() ? chosen.index_select(0, samples.to(chosen.device())) : chosen;
-}
-
 /// What a batch of rows gives.
 struct Evaluated {
   at::Tensor values;   ///< in float32 at least
@@ -63,7 +58,7 @@ struct Evaluated {
 template <class A, class T>
 auto evaluation(const A& attributor, const T& target, const at::Tensor& chosen) {
   return [&attributor, &target, chosen](const at::Tensor& points, const at::Tensor& samples) -> Evaluated {
-    const Attribution attribution = attributor(points, FixedTarget<T>{target, classes_of(chosen, samples)});
+    const Attribution attribution = attributor(points, fixed_for(target, chosen, samples));
     return {.values = widened(attribution.values),
             .score = attribution.score.defined() ? attribution.score.to(at::kCPU, at::kDouble) : at::Tensor(),
             .values_of = attribution.values_of};

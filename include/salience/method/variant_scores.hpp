@@ -42,6 +42,7 @@ struct AgreeingTarget {
     return target.score(output, classes);
   }
   OutputType output_type(const at::Tensor& output) const { return output_type_of(target, output); }
+  at::Tensor samples() const { return samples_of(target); }
 
  private:
   static ArgumentError conflict(const at::Tensor& own, const at::Tensor& classes) {
@@ -140,7 +141,7 @@ class VariantScores {
     at::Tensor scores = unknown({input_.size(0), steps});
     std::int64_t done = 0;
     const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
-      return as_scores(observe(model_, points, FixedTarget<T>{target_, classes_of(classes_, samples)}));
+      return as_scores(observe(model_, points, fixed_for(target_, classes_, samples)));
     };
     const auto take = [&](const Row& row, const at::Tensor& result, std::int64_t i) {
       scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];

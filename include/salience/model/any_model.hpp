@@ -41,6 +41,11 @@ class AnyModel {
           return held->tapped(input, layers);
         };
       }
+      if constexpr (SampleAwareModel<M>) {
+        for_samples_ = [held](const at::Tensor& samples) {
+          return AnyModel(detail::for_samples(*held, samples));
+        };
+      }
     }
   }
 
@@ -61,9 +66,15 @@ class AnyModel {
                                     "LastConvolution{model} or another LayeredModel"));
   }
 
+  /// See SampleAwareModel: of a model that is none, the same.
+  AnyModel for_samples(const at::Tensor& samples) const {
+    return for_samples_ ? for_samples_(samples) : *this;
+  }
+
  private:
   std::function<at::Tensor(const at::Tensor&)> call_;
   std::function<Tapped(const at::Tensor&, std::span<const std::string>)> tapped_;
+  std::function<AnyModel(const at::Tensor&)> for_samples_;
 };
 
 }  // namespace salience

@@ -34,6 +34,44 @@ concept PointsToForward = requires(M& model, const at::Tensor& x) {
 template <class M>
 concept Model = detail::Callable<M> || detail::HasForward<M> || detail::PointsToForward<M>;
 
+namespace detail {
+
+template <class M>
+concept HasForSamples = requires(const M& model, const at::Tensor& samples) {
+  { model.for_samples(samples) } -> Model;
+};
+template <class M>
+concept PointsToForSamples = requires(const M& model, const at::Tensor& samples) {
+  { model->for_samples(samples) } -> Model;
+};
+template <class M>
+concept RefersToForSamples = requires(const M& model, const at::Tensor& samples) {
+  { model.get().for_samples(samples) } -> Model;
+};
+
+}  // namespace detail
+
+/// A model that holds something for each sample of the batch that it is asked about: a second input, a mask,
+/// a start in the middle of a network. Methods that evaluate a sample many times regroup the rows of the
+/// batch; before such a call they ask this model for the one that goes with the rows:
+///
+///     struct Conditioned {
+///       Net net;
+///       at::Tensor condition;  // (N, ...), a row for each sample
+///       at::Tensor operator()(const at::Tensor& x) const { return net(x, condition); }
+///       Conditioned for_samples(const at::Tensor& samples) const {
+///         return {net, condition.index_select(0, samples)};
+///       }
+///     };
+///
+/// `samples` are the places of the rows' samples in the batch of the call that the user made, (rows) int64 on
+/// the input's device; one may occur many times or not at all. What it gives is a Model, or a LayeredModel if
+/// this one is, and is called once, with as many rows. The call that the user makes itself goes to the model
+/// as it is: row n is sample n. FeaturesHead, LastConvolution and AnyModel hand it on to what they hold.
+template <class M>
+concept SampleAwareModel = Model<M> &&
+    (detail::HasForSamples<M> || detail::RefersToForSamples<M> || detail::PointsToForSamples<M>);
+
 /// A target says which score of the output is explained. `choose` is asked once, on the clean input, and
 /// gives what is then held fixed: one class index per sample, (N) int64, or an undefined tensor if there is
 /// nothing to choose. `score` turns an output into one score per sample, (N), for that choice; it must be
@@ -69,6 +107,28 @@ at::Tensor call(M& model, const at::Tensor& input) {
     return model.forward(input);
   } else {
     return model->forward(input);
+  }
+}
+
+/// The model for these rows; see SampleAwareModel.
+template <SampleAwareModel M>
+auto for_samples(const M& model, const at::Tensor& samples) {
+  if constexpr (HasForSamples<M>) {
+    return model.for_samples(samples);
+  } else if constexpr (RefersToForSamples<M>) {
+    return model.get().for_samples(samples);
+  } else {
+    return model->for_samples(samples);
+  }
+}
+
+/// The same of any model: one that does not care is copied.
+template <Model M>
+auto part_for_samples(const M& model, const at::Tensor& samples) {
+  if constexpr (SampleAwareModel<M>) {
+    return for_samples(model, samples);
+  } else {
+    return model;
   }
 }
 

@@ -64,6 +64,13 @@ class FeaturesHead {
     return result;
   }
 
+  /// See SampleAwareModel.
+  auto for_samples(const at::Tensor& samples) const requires SampleAwareModel<Features> ||
+      SampleAwareModel<Head> {
+    return salience::FeaturesHead(detail::part_for_samples(features_, samples),
+                                  detail::part_for_samples(head_, samples));
+  }
+
  private:
   mutable Features features_;  // a model's call operator may be non-const
   mutable Head head_;

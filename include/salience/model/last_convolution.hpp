@@ -186,6 +186,12 @@ class LastConvolution {
     return result;
   }
 
+  /// See SampleAwareModel.
+  auto for_samples(const at::Tensor& samples) const requires SampleAwareModel<M> {
+    using Part = decltype(detail::for_samples(model_, samples));
+    return LastConvolution<Part>(detail::for_samples(model_, samples));
+  }
+
  private:
   static at::Tensor named(const std::string& layer, const detail::ConvolutionRecorder& recorder) {
     const std::vector<at::Tensor>& outputs = recorder.outputs();

@@ -53,6 +53,8 @@ class AnyTarget {
   AnyTarget read_as(OutputType type) const { return held_->read_as(type); }
   /// See TargetSelector::takes_any_class.
   bool takes_any_class() const { return held_->takes_any_class(); }
+  /// FixedTarget::samples of the target in it; undefined for another.
+  at::Tensor samples() const { return held_->samples(); }
 
  private:
   struct Interface {
@@ -63,6 +65,7 @@ class AnyTarget {
     virtual OutputType output_type(const at::Tensor& output) const = 0;
     virtual AnyTarget read_as(OutputType type) const = 0;
     virtual bool takes_any_class() const = 0;
+    virtual at::Tensor samples() const = 0;
   };
 
   template <class T>
@@ -81,6 +84,7 @@ class AnyTarget {
     }
     AnyTarget read_as(OutputType type) const override { return AnyTarget(detail::read_as(target, type)); }
     bool takes_any_class() const override { return detail::takes_any_class(target); }
+    at::Tensor samples() const override { return detail::samples_of(target); }
     T target;
   };
 

@@ -157,10 +157,16 @@ T read_as(const T& target, OutputType type) {
 ///     const auto& target = as_target(wanted);
 ///     const at::Tensor chosen = wrapped.predict(x, target).target;  // on the clean input, once
 ///     wrapped(x.add(noise), FixedTarget{target, chosen});
+///
+/// If the rows are not the samples in their order, `samples` says which they are, for models that need to
+/// know (SampleAwareModel): it goes to the model by way of the target, through all methods that wrap methods.
 template <Target T>
 struct FixedTarget {
   T target;           ///< that scores
-  at::Tensor chosen;  ///< (N) int64, or undefined if the target chooses nothing
+  at::Tensor chosen;  ///< (rows) int64, or undefined if the target chooses nothing
+  /// (rows) int64, the place of each row's sample in the batch of the call that the user made. Undefined:
+  /// what `target` says or, if that says nothing, row n is sample n.
+  at::Tensor samples{};
 
   /// What was chosen before, on the output's device.
   at::Tensor choose(const at::Tensor& output) const {
@@ -175,5 +181,33 @@ struct FixedTarget {
 /// A target and what it chose.
 template <class T>
 FixedTarget(T, at::Tensor) -> FixedTarget<T>;  // clang 14 deduces none for an aggregate
+/// And the samples of the rows.
+template <class T>
+FixedTarget(T, at::Tensor, at::Tensor) -> FixedTarget<T>;
+
+namespace detail {
+
+/// Which samples of the user's batch the rows are that this target is given with: (rows) int64, undefined if
+/// row n is sample n.
+template <class T>
+at::Tensor samples_of(const T& target) {
+  if constexpr (requires { target.samples(); }) return target.samples();
+  return {};
+}
+template <class T>
+at::Tensor samples_of(const FixedTarget<T>& target) {
+  return target.samples.defined() ? target.samples : samples_of(target.target);
+}
+
+/// The target for rows of a batch that was asked about with `target`: `rows` are their places in that batch,
+/// (rows) int64, and `chosen` what was chosen for it.
+template <class T>
+FixedTarget<T> fixed_for(const T& target, const at::Tensor& chosen, const at::Tensor& rows) {
+  const at::Tensor samples = samples_of(target);
+  return {target, chosen.defined() ? chosen.index_select(0, rows.to(chosen.device())) : chosen,
+          samples.defined() ? samples.index_select(0, rows.to(samples.device())) : rows};
+}
+
+}  // namespace detail
 
 }  // namespace salience
