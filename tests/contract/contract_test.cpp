@@ -1,0 +1,367 @@
+// The five promises, for every attributor of the library:
+//
+//   1  the model and the input are untouched, bit for bit, also if the model throws
+//   2  whatever modes the caller's thread is in (inference mode, no_grad, autocast), and these stay
+//   3  a batch gives what its samples give one by one, in chunks of any size
+//   4  several threads may call one attributor at once
+//   5  values in the input's dtype and on its device, detached; the target chosen once, on the clean input
+//
+// attributors() is the list: the registry's methods, and those that it does not name. check_list.py fails if
+// the library has an attributor that is in neither.
+#include <salience/method/class_activation_map.hpp>
+#include <salience/method/explanation.hpp>
+#include <salience/method/layer_attribution.hpp>
+#include <salience/method/registry.hpp>
+#include <salience/model/features_head.hpp>
+
+#include <ATen/ops/conv2d_ops.h>
+#include <c10/core/DispatchKeySet.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "../support.hpp"
+
+using namespace salience;
+using support::distance;
+using support::normal;
+using support::same;
+
+namespace {
+
+/// The weights of a small network, as a caller may have left them.
+struct Weights {
+  std::vector<at::Tensor> all;  // two convolutions, a linear layer
+
+  explicit Weights(at::ScalarType dtype)
+      : all{normal({4, 3, 3, 3}, dtype, 1), normal({6, 4, 3, 3}, dtype, 2), normal({6, 5}, dtype, 3)} {
+    for (at::Tensor& weight : all) weight.requires_grad_(true);
+    all[0].mutable_grad() = all[0].detach().mul(3.0);
+  }
+};
+
+/// Two convolutions with rectifiers, one in place, and a linear head. It writes into its input. `calls`
+/// counts, and the call of that number throws in the middle.
+struct Network {
+  std::shared_ptr<Weights> weights;
+  std::shared_ptr<std::atomic<int>> calls = std::make_shared<std::atomic<int>>(0);
+  int throws_at = -1;
+
+  explicit Network(at::ScalarType dtype = at::kDouble) : weights(std::make_shared<Weights>(dtype)) {}
+
+  AnyModel model() const {
+    const auto convolved = [](const at::Tensor& x, const at::Tensor& weight) {
+      return at::_ops::conv2d::call(x, weight, {}, {1, 1}, {1, 1}, {1, 1}, 1);
+    };
+    const auto features = [weights = weights, convolved](const at::Tensor& x) {
+      at::Tensor own = x;
+      own.add_(0.125);
+      return convolved(convolved(own, weights->all[0]).relu_(), weights->all[1]).relu();
+    };
+    const auto head = [weights = weights, calls = calls, throws_at = throws_at](const at::Tensor& a) {
+      if (++*calls == throws_at) throw std::domain_error("from inside the model");
+      const at::Tensor mean = a.mean({2, 3});
+      return mean.add(mean.square()).matmul(weights->all[2]);
+    };
+    return AnyModel(FeaturesHead(features, head));
+  }
+};
+
+/// An attributor of the library, made for a model. `chunk` is 0 where the method is to choose.
+struct Listed {
+  std::string name;
+  std::function<AnyAttributor(const AnyModel&, std::int64_t chunk)> make;
+};
+
+std::vector<Listed> attributors() {
+  std::vector<Listed> all;
+  for (const MethodEntry& entry : methods()) {
+    MethodOptions options{.samples = 4, .steps = 5};
+    const auto make = [&entry](MethodOptions with) {
+      return [&entry, with](const AnyModel& model, std::int64_t chunk) mutable {
+        with.chunk = chunk;
+        return entry.make(model, with);
+      };
+    };
+    all.push_back({std::string(entry.name), make(options)});
+    if (!entry.takes("tolerance")) continue;
+    options.tolerance = 0.3;
+    options.samples = 12;
+    all.push_back({std::string(entry.name) + " to a tolerance", make(options)});
+  }
+  const auto add = [&all](std::string name, const auto& make) {
+    all.push_back({std::move(name), [make](const AnyModel& model, std::int64_t chunk) {
+                     return AnyAttributor(make(model, chunk));
+                   }});
+  };
+  // What the registry does not name.
+  add("LayerActivation", [](const AnyModel& m, std::int64_t) { return LayerActivation(m); });
+  add("LayerGradient", [](const AnyModel& m, std::int64_t) { return LayerGradient(m); });
+  add("LayerGradXActivation", [](const AnyModel& m, std::int64_t) { return LayerGradXActivation(m); });
+  add("ClassActivationMap",
+      [](const AnyModel& m, std::int64_t) { return ClassActivationMap(m, {.relu = false}, MeanGradient{}); });
+  add("GradientAttributor by a rule", [](const AnyModel& m, std::int64_t) {
+    return GradientAttributor(
+        m, [](const at::Tensor& plain, const at::Tensor& incoming) { return plain.mul(incoming.gt(0.0)); });
+  });
+  add("AnyAttributor", [](const AnyModel& m, std::int64_t) { return AnyAttributor(InputXGradient(m)); });
+  add("SmoothGrad of SmoothGrad", [](const AnyModel& m, std::int64_t chunk) {
+    return SmoothGrad(SmoothGrad(InputXGradient(m), {.samples = 2, .chunk = chunk}),
+                      {.samples = 3, .chunk = chunk});
+  });
+  add("SmoothGrad of GuidedGradCam", [](const AnyModel& m, std::int64_t chunk) {
+    return SmoothGrad(GuidedGradCam(m), {.samples = 3, .chunk = chunk});
+  });
+  add("Explanation", [](const AnyModel& m, std::int64_t) {
+    return [m](const at::Tensor& x, const auto& target) {
+      const Explanation explanation(m, x, target, CamOptions{});
+      Attribution a = explanation.guided_grad_cam();
+      a.values = a.values.add(explanation.vanilla().values)
+                     .add(explanation.input_x_gradient().values)
+                     .add(explanation.guided_backprop().values)
+                     .add(explanation.deconvnet().values)
+                     .add(explanation.grad_cam().values)
+                     .add(explanation.cam(PositiveGradient{}).values)
+                     .add(explanation.gradient().values);
+      return a;
+    };
+  });
+  return all;
+}
+
+/// `check` for each, and its name in what doctest says.
+void for_each_attributor(const std::function<void(const Listed&)>& check) {
+  for (const Listed& listed : attributors()) {
+    CAPTURE(listed.name);
+    check(listed);
+  }
+}
+
+at::Tensor batch(at::ScalarType dtype = at::kDouble) { return normal({3, 3, 9, 8}, dtype, 4); }
+
+/// Everything that an attribution holds.
+std::vector<at::Tensor> all_of(const Attribution& a) {
+  std::vector<at::Tensor> all{a.values, a.target, a.score, a.logits};
+  for (const Figure& figure : figures(a)) all.push_back(figure.values);
+  return all;
+}
+
+/// The same bits; NaN is equal to NaN.
+bool equal(const Attribution& a, const Attribution& b) {
+  const std::vector<at::Tensor> left = all_of(a), right = all_of(b);
+  bool all = left.size() == right.size();
+  for (std::size_t i = 0; all && i < left.size(); ++i) {
+    all = left[i].scalar_type() == right[i].scalar_type() && left[i].sizes() == right[i].sizes() &&
+          left[i].to(at::kDouble).nan_to_num(-7.0).equal(right[i].to(at::kDouble).nan_to_num(-7.0));
+  }
+  return all;
+}
+
+/// The caller's tensor as it is now, and whether it still is so.
+class Snapshot {
+ public:
+  explicit Snapshot(at::Tensor tensor)
+      : tensor_(std::move(tensor)),
+        values_(tensor_.detach().clone()),
+        gradient_(tensor_.grad().defined() ? tensor_.grad().clone() : at::Tensor()),
+        data_(tensor_.data_ptr()),
+        version_(tensor_._version()),
+        requires_grad_(tensor_.requires_grad()) {}
+
+  bool untouched() const {
+    return tensor_.detach().equal(values_) && tensor_.data_ptr() == data_ && tensor_._version() == version_ &&
+           tensor_.requires_grad() == requires_grad_ && tensor_.grad().defined() == gradient_.defined() &&
+           (!gradient_.defined() || tensor_.grad().equal(gradient_));
+  }
+
+ private:
+  at::Tensor tensor_, values_, gradient_;
+  void* data_;
+  std::int64_t version_;
+  bool requires_grad_;
+};
+
+bool autocast_is_excluded() { return c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutocastCPU); }
+
+/// As at::autocast does it, in every version.
+struct Autocast {
+  Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, false); }
+  ~Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, true); }
+};
+
+/// The class of the largest output; counts how often it is asked.
+struct Counting {
+  std::shared_ptr<std::atomic<int>> asked = std::make_shared<std::atomic<int>>(0);
+  at::Tensor choose(const at::Tensor& output) const {
+    ++*asked;
+    return output.argmax(1);
+  }
+  at::Tensor score(const at::Tensor& output, const at::Tensor& chosen) const {
+    return output.gather(1, chosen.unsqueeze(1)).squeeze(1);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("promise 1: the model and the input are untouched, also when the model throws") {
+  for_each_attributor([](const Listed& listed) {
+    // 0: it does not throw; 1: in the first pass; 2 and 3: in a later one, if there are so many.
+    for (const int throws_at : {0, 1, 2, 3}) {
+      for (const bool leaf : {false, true}) {
+        Network network;
+        network.throws_at = throws_at;
+        at::Tensor input = batch();
+        if (leaf) {
+          input.requires_grad_(true);
+          input.mutable_grad() = input.detach().mul(2.0);
+        }
+        std::vector<Snapshot> snapshots{Snapshot(input)};
+        for (const at::Tensor& weight : network.weights->all) snapshots.emplace_back(weight);
+        bool thrown = false;
+        try {
+          listed.make(network.model(), 2)(input);
+        } catch (const std::domain_error&) {
+          thrown = true;
+        }
+        CHECK(thrown == (throws_at > 0 && network.calls->load() >= throws_at));
+        if (throws_at == 1) CHECK(thrown);
+        for (const Snapshot& snapshot : snapshots) CHECK(snapshot.untouched());
+        CHECK(c10::GradMode::is_enabled());
+        CHECK_FALSE(c10::InferenceMode::is_enabled());
+        CHECK(autocast_is_excluded());
+      }
+    }
+  });
+}
+
+TEST_CASE("promise 2: in inference mode, under no_grad and in autocast the same bits, and the mode stays") {
+  for_each_attributor([](const Listed& listed) {
+    const Network network;
+    const AnyAttributor method = listed.make(network.model(), 2);
+    const at::Tensor input = batch();
+    const Attribution expected = method(input);
+    {
+      const c10::InferenceMode inference;
+      CHECK(equal(method(input), expected));
+      const at::Tensor own = batch();
+      REQUIRE(own.is_inference());
+      CHECK(equal(method(own), expected));
+      CHECK(same(method.predict(own).score, expected.score));
+      CHECK(c10::InferenceMode::is_enabled());
+    }
+    {
+      const c10::NoGradGuard no_grad;
+      CHECK(equal(method(input), expected));
+      CHECK_FALSE(c10::GradMode::is_enabled());
+    }
+    {
+      const Autocast autocast;
+      CHECK(equal(method(input), expected));
+      CHECK_FALSE(autocast_is_excluded());
+    }
+  });
+}
+
+TEST_CASE("promise 2: float32 stays float32 in the caller's autocast") {
+  for_each_attributor([](const Listed& listed) {
+    const Network network(at::kFloat);
+    const AnyAttributor method = listed.make(network.model(), 2);
+    const at::Tensor input = batch(at::kFloat);
+    const Attribution expected = method(input);
+    const Autocast autocast;
+    const at::Tensor narrow = normal({2, 2}, at::kFloat).matmul(normal({2, 2}, at::kFloat));
+    REQUIRE((narrow.scalar_type() == at::kBFloat16));  // or this test would show nothing
+    CHECK(equal(method(input), expected));
+    CHECK((method.predict(input).logits.scalar_type() == at::kFloat));
+  });
+}
+
+TEST_CASE("promise 3: a batch gives what its samples give one by one, and a chunk what any other gives") {
+  for_each_attributor([](const Listed& listed) {
+    const Network network;
+    const at::Tensor input = batch();
+    const Attribution whole = listed.make(network.model(), 0)(input);
+    const auto close = [](const Attribution& a, const Attribution& b) {
+      const std::vector<at::Tensor> left = all_of(a), right = all_of(b);
+      REQUIRE(left.size() == right.size());
+      for (std::size_t i = 0; i < left.size(); ++i) {
+        REQUIRE(left[i].sizes() == right[i].sizes());
+        CHECK(distance(left[i].to(at::kDouble).nan_to_num(-7.0), right[i].to(at::kDouble).nan_to_num(-7.0)) <
+              1e-10);
+      }
+    };
+    for (std::int64_t n = 0; n < input.size(0); ++n) {
+      close(whole.sample(n), listed.make(network.model(), 0)(input.slice(0, n, n + 1)));
+    }
+    for (const std::int64_t chunk : {1, 2, 5}) close(whole, listed.make(network.model(), chunk)(input));
+  });
+}
+
+TEST_CASE("promise 4: two threads on one attributor, the same bits") {
+  for_each_attributor([](const Listed& listed) {
+    const Network network;
+    const AnyAttributor method = listed.make(network.model(), 2);
+    const at::Tensor input = batch();
+    const Attribution expected = method(input);
+    std::atomic<int> right = 0;
+    {
+      std::vector<std::jthread> threads;
+      for (int t = 0; t < 2; ++t) {
+        threads.emplace_back([&] {
+          for (int i = 0; i < 4; ++i) right += equal(method(input), expected) ? 1 : 0;
+        });
+      }
+    }
+    CHECK(right == 8);
+  });
+}
+
+TEST_CASE("promise 5: values in the input's dtype and on its device, and nothing requires a gradient") {
+  for_each_attributor([](const Listed& listed) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+      const Network network(dtype);
+      const at::Tensor input = batch(dtype).requires_grad_(true);
+      const Attribution a = listed.make(network.model(), 0)(input);
+      CHECK((a.values.scalar_type() == dtype));
+      CHECK((a.values.device() == input.device()));
+      CHECK((a.score.scalar_type() == dtype));
+      CHECK((a.logits.scalar_type() == dtype));
+      CHECK(a.values.size(0) == input.size(0));
+      CHECK(a.values.isfinite().all().item<bool>());
+      for (const at::Tensor& tensor : all_of(a)) {
+        CHECK_FALSE(tensor.requires_grad());
+        CHECK_FALSE(tensor.is_inference());
+      }
+    }
+  });
+}
+
+TEST_CASE("promise 5: the target is chosen once, on the clean input") {
+  for_each_attributor([](const Listed& listed) {
+    const Network network;
+    const AnyAttributor method = listed.make(network.model(), 2);
+    const at::Tensor input = batch();
+    const Counting counting;
+    const Attribution a = method(input, counting);
+    CHECK(counting.asked->load() == 1);
+    const at::Tensor clean = network.model()(input.clone()).detach();
+    CHECK(same(a.target, clean.argmax(1)));
+    CHECK(same(a.logits, clean));
+    // The same as for the classes themselves.
+    const std::vector<std::int64_t> classes(a.target.data_ptr<std::int64_t>(),
+                                            a.target.data_ptr<std::int64_t>() + a.target.numel());
+    CHECK(equal(a, method(input, PerSample{classes})));
+    CHECK(same(method.predict(input, counting).target, a.target));
+  });
+}
