@@ -26,6 +26,9 @@
 #include <salience/picture/contact_sheet.hpp>
 #endif
 
+#include <salience/io/npy.hpp>
+#include <salience/io/pt.hpp>
+
 #include <salience/input/preprocessor.hpp>
 
 #include <salience/model/concepts.hpp>

@@ -1,0 +1,177 @@
+// save_pt and load_pt: tensors as the files of Python's torch.save and torch.load.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <torch/csrc/jit/serialization/pickle.h>
+#include <torch/script.h>
+
+#include <salience/error.hpp>
+#include <salience/file.hpp>
+#include <salience/tensor/tensor.hpp>
+
+namespace salience {
+
+/// Tensors with their names, in an order that is kept.
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+namespace detail {
+
+inline std::uint64_t number_at(std::string_view bytes, std::size_t place, std::size_t size) {
+  std::uint64_t value = 0;
+  for (std::size_t i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[place + i]);
+  return value;
+}
+
+/// Does every entry of a zip archive say of itself that it is no larger than the archive, and stored as it
+/// is? LibTorch takes as much memory as an entry says it needs. (Entries of 4 GiB and more stand elsewhere,
+/// and are not looked at.)
+inline bool honest_zip(std::string_view bytes) {
+  const std::size_t end = bytes.rfind(std::string_view("PK\x05\x06", 4));
+  if (end == std::string_view::npos || bytes.size() - end < 22) return false;
+  constexpr std::uint64_t elsewhere = 0xffffffff;
+  std::uint64_t place = number_at(bytes, end + 16, 4);
+  if (place == elsewhere) return true;
+  for (std::uint64_t entries = number_at(bytes, end + 10, 2); entries > 0; --entries) {
+    if (place > end || end - place < 46 || bytes.substr(place, 4) != std::string_view("PK\x01\x02", 4))
+      return false;
+    const std::uint64_t packed = number_at(bytes, place + 20, 4), whole = number_at(bytes, place + 24, 4);
+    const bool stored = number_at(bytes, place + 10, 2) == 0;
+    if (whole != elsewhere && (!stored || packed != whole || whole > bytes.size())) return false;
+    place += 46 + number_at(bytes, place + 28, 2) + number_at(bytes, place + 30, 2) +
+             number_at(bytes, place + 32, 2);
+  }
+  return true;
+}
+
+/// Does a tensor that was read lie within its storage? LibTorch does not look.
+inline bool within_storage(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.layout() != at::kStrided) return false;
+  const std::uint64_t held = tensor.storage().nbytes() / tensor.element_size();
+  const std::int64_t begin = tensor.storage_offset();
+  const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
+  const auto negative = [](std::int64_t value) { return value < 0; };
+  if (begin < 0 || std::any_of(sizes.begin(), sizes.end(), negative)) return false;
+  if (std::any_of(strides.begin(), strides.end(), negative)) return false;
+  if (std::find(sizes.begin(), sizes.end(), 0) != sizes.end()) return true;
+  auto last = static_cast<std::uint64_t>(begin);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 2 || strides[i] == 0) continue;
+    const auto steps = static_cast<std::uint64_t>(sizes[i] - 1),
+               step = static_cast<std::uint64_t>(strides[i]);
+    if (steps > held / step) return false;
+    last += steps * step;
+    if (last >= held) return false;
+  }
+  return last < held;
+}
+
+inline c10::IValue load_pickle(const std::filesystem::path& path) {
+  const std::vector<std::uint8_t> bytes = read_file(path);
+  std::vector<char> characters(bytes.begin(), bytes.end());
+  if (!honest_zip(std::string_view(characters.data(), characters.size()))) {
+    throw file_error(path, "is not what torch.save writes, or is cut off");
+  }
+  try {
+    return torch::jit::pickle_load(characters);
+  } catch (const std::exception& error) {
+    std::throw_with_nested(
+        file_error(path, concat("is not what torch.save writes of tensors: ", first_cause(error))));
+  }
+}
+
+inline at::Tensor loaded_tensor(const std::filesystem::path& path, const c10::IValue& value) {
+  if (!value.isTensor())
+    throw file_error(path, concat("holds a ", value.tagKind(), " where a tensor was expected"));
+  at::Tensor tensor = value.toTensor();
+  if (!within_storage(tensor)) throw file_error(path, "is damaged: a tensor reaches beyond its values");
+  return tensor;
+}
+
+/// The tensor itself, without what else is in its storage, of which the whole would be written.
+inline at::Tensor to_save(const at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.is_meta()) {
+    throw ArgumentError::out_of_range("the tensor of a .pt file",
+                                      tensor.defined() ? "on meta" : "(undefined)",
+                                      "one that holds its values");
+  }
+  return tensor.detach().cpu().clone(at::MemoryFormat::Contiguous);
+}
+
+inline std::string pickled(const c10::IValue& value) {
+  const std::vector<char> bytes = torch::jit::pickle_save(value);
+  return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace detail
+
+/// The bytes of a file for Python's `torch.load`, which takes it without being told to trust it: the tensor
+/// on the CPU, contiguous, in its own type. Throws ArgumentError for a tensor that is undefined.
+inline std::string pt_bytes(const at::Tensor& tensor) { return detail::pickled(detail::to_save(tensor)); }
+
+/// The same of tensors with names: a tuple of pairs, for Python's `dict(torch.load(path))`.
+inline std::string pt_bytes(const NamedTensors& tensors) {
+  std::vector<c10::IValue> pairs;
+  pairs.reserve(tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    pairs.emplace_back(c10::ivalue::Tuple::create(name, detail::to_save(tensor)));
+  }
+  return detail::pickled(c10::ivalue::Tuple::create(std::move(pairs)));
+}
+
+/// Writes what pt_bytes gives in one step: see write_file_atomically.
+///
+///     save_pt("map.pt", attribution.values);
+///
+/// Throws as pt_bytes, and FileError if the file cannot be written.
+inline void save_pt(const std::filesystem::path& path, const at::Tensor& tensor) {
+  write_file_atomically(path, pt_bytes(tensor));
+}
+/// The same of tensors with names.
+inline void save_pt(const std::filesystem::path& path, const NamedTensors& tensors) {
+  write_file_atomically(path, pt_bytes(tensors));
+}
+
+/// The tensor of a file that save_pt or Python's `torch.save(tensor, path)` wrote, on the CPU or where it was
+/// when that was written. Throws FileError, with the file's path, if it cannot be read, holds anything else,
+/// or is damaged in a way that shows; no entry of it may take more memory than the file's size, up to 4 GiB.
+inline at::Tensor load_pt(const std::filesystem::path& path) {
+  return detail::loaded_tensor(path, detail::load_pickle(path));
+}
+
+/// The tensors of a file that save_pt wrote of NamedTensors, or Python's `torch.save` of a dict from names to
+/// tensors, in the file's order. Throws as load_pt.
+inline NamedTensors load_named_pt(const std::filesystem::path& path) {
+  const c10::IValue value = detail::load_pickle(path);
+  NamedTensors tensors;
+  const auto add = [&](const c10::IValue& name, const c10::IValue& tensor) {
+    if (!name.isString()) {
+      throw detail::file_error(path,
+                               detail::concat("holds a ", name.tagKind(), " where a name was expected"));
+    }
+    tensors.emplace_back(name.toStringRef(), detail::loaded_tensor(path, tensor));
+  };
+  if (value.isGenericDict()) {
+    for (const auto& pair : value.toGenericDict()) add(pair.key(), pair.value());
+  } else if (value.isTuple()) {
+    for (const c10::IValue& pair : value.toTupleRef().elements()) {
+      if (!pair.isTuple() || pair.toTupleRef().elements().size() != 2) {
+        throw detail::file_error(path, "holds no tensors with names");
+      }
+      add(pair.toTupleRef().elements()[0], pair.toTupleRef().elements()[1]);
+    }
+  } else {
+    throw detail::file_error(path, detail::concat("holds a ", value.tagKind(), ", not tensors with names"));
+  }
+  return tensors;
+}
+
+}  // namespace salience
