@@ -49,15 +49,24 @@ at::Tensor channels_last(at::IntArrayRef sizes, at::ScalarType dtype) {
   return at::randn(sizes).to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
+at::Tensor convolved(const at::Tensor& x, const at::Tensor& weight, std::int64_t stride, std::int64_t padding,
+                     std::int64_t dilation, std::int64_t groups) {
+  const auto both = [](std::int64_t value) { return std::vector<std::int64_t>(2, value); };
+  return at::conv2d(x, weight, at::Tensor(), both(stride), both(padding), both(dilation), groups);
+}
+
+std::string sizes(std::int64_t channels, std::int64_t size) {
+  return std::to_string(channels) + " channels, " + std::to_string(size) + "x" + std::to_string(size);
+}
+
 /// A 1x1 convolution of ResNet-50, as it is and with the dilation that prefer_onednn gives it.
 Pair pointwise(std::int64_t in, std::int64_t out, std::int64_t size) {
   const at::Tensor weight = channels_last({out, in, 1, 1}, at::kFloat);
-  const auto convolution = [weight](std::int64_t dilation) {
-    return [weight, dilation](const at::Tensor& x) { return at::conv2d(x, weight, {}, 1, 0, dilation); };
+  const auto dilated = [&weight](std::int64_t dilation) {
+    return [weight, dilation](const at::Tensor& x) { return convolved(x, weight, 1, 0, dilation, 1); };
   };
-  return {"prefer_onednn: 1x1 convolution, " + std::to_string(in) + " to " + std::to_string(out) +
-              " channels, " + std::to_string(size) + "x" + std::to_string(size),
-          channels_last({1, in, size, size}, at::kFloat), convolution(1), convolution(2)};
+  return {"prefer_onednn: 1x1 convolution of " + sizes(in, size),
+          channels_last({1, in, size, size}, at::kFloat), dilated(1), dilated(2)};
 }
 
 /// A strided depthwise convolution of MobileNetV2 in bfloat16, as it is and between the casts of
@@ -65,19 +74,17 @@ Pair pointwise(std::int64_t in, std::int64_t out, std::int64_t size) {
 Pair depthwise(std::int64_t channels, std::int64_t size) {
   const at::Tensor weight = channels_last({channels, 1, 3, 3}, at::kBFloat16);
   const at::Tensor wide = weight.to(at::kFloat);
-  return {"widen_depthwise: strided depthwise convolution in bfloat16, " + std::to_string(channels) +
-              " channels, " + std::to_string(size) + "x" + std::to_string(size),
+  return {"widen_depthwise: strided depthwise convolution in bfloat16 of " + sizes(channels, size),
           channels_last({1, channels, size, size}, at::kBFloat16),
-          [weight, channels](const at::Tensor& x) { return at::conv2d(x, weight, {}, 2, 1, 1, channels); },
+          [weight, channels](const at::Tensor& x) { return convolved(x, weight, 2, 1, 1, channels); },
           [wide, channels](const at::Tensor& x) {
-            return at::conv2d(x.to(at::kFloat), wide, {}, 2, 1, 1, channels).to(at::kBFloat16);
+            return convolved(x.to(at::kFloat), wide, 2, 1, 1, channels).to(at::kBFloat16);
           }};
 }
 
 /// A ReLU6 of MobileNetV2 on a tensor that nothing else reads, in place and as choose_in_place has it.
 Pair relu6(std::int64_t channels, std::int64_t size) {
-  return {"choose_in_place: hardtanh, " + std::to_string(channels) + " channels, " + std::to_string(size) +
-              "x" + std::to_string(size),
+  return {"choose_in_place: hardtanh of " + sizes(channels, size),
           channels_last({1, channels, size, size}, at::kFloat),
           [](const at::Tensor& x) {
             at::Tensor fresh = x.add(1.0);

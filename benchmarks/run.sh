@@ -4,6 +4,7 @@
 #   bash benchmarks/run.sh all                 every question beside the Python peers, and docs/performance.md: 40 minutes
 #   bash benchmarks/run.sh QUESTION... [--rounds N] [--models vgg16,resnet50,mobilenet_v2] [--photos N]
 #   bash benchmarks/run.sh --report-only       writes docs/performance.md again from what was measured
+#   bash benchmarks/run.sh kernels [ROUNDS]    are the ways around slow kernels of LibTorch still worth it? without Python
 #   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
 #   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
 #
@@ -45,6 +46,8 @@ stage "Building the benchmarks" cmake --build "$build" || stop "The benchmarks d
 alone=(--benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true)
 if (($# == 0)); then
   exec "$build/benchmarks/backward_pass" "$SALIENCE_ROOT/examples/data/scenes.pt" 96 "${alone[@]}"
+elif [[ $1 == kernels ]]; then
+  exec "$build/benchmarks/$@"
 elif [[ ${2:-} == *.pt ]]; then
   program=$1
   shift

@@ -5,6 +5,7 @@
 
 #include <ATen/Parallel.h>
 #include <doctest/doctest.h>
+#include <torch/version.h>
 
 #include <string>
 #include <utility>
@@ -175,7 +176,7 @@ TEST_CASE("Prepare::fast: strided depthwise convolutions in bfloat16 are compute
     CHECK(salience::detail::prepare(graph, made, {}));
     graph->lint();
     const std::string text = graph->toString();
-    CHECK((text.find("aten::to") != std::string::npos) ==
-          (depthwise.find("[1, 1], [1, 1], [1, 1]") == std::string::npos));
+    const bool strided = depthwise.find("[1, 1], [1, 1], [1, 1]") == std::string::npos;
+    CHECK((text.find("aten::to") != std::string::npos) == (strided && TORCH_VERSION_MAJOR >= 2));
   }
 }

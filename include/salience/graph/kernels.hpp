@@ -13,6 +13,7 @@
 
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/script.h>
+#include <torch/version.h>
 
 #include <salience/graph/convolutions.hpp>
 #include <salience/graph/nodes.hpp>
@@ -21,9 +22,9 @@ namespace salience::detail {
 
 /// Gives `aten::_upsample_..._aa` (antialiased interpolation) an input whose rows are dense.
 ///
-/// LibTorch 1.13 is right; 2.13, the newest that was tried, is wrong: its forward pass takes a channels-last
-/// picture one pixel wide for a contiguous one. tests/script/kernels_test.cpp fails on a LibTorch that is
-/// right.
+/// LibTorch 1.13 is right; 2.13 and 2.14, the newest that was tried, are wrong: their forward pass takes a
+/// channels-last picture one pixel wide for a contiguous one. tests/script/kernels_test.cpp fails on a
+/// LibTorch 2 that is right.
 inline void lay_rows_for_antialiasing(torch::jit::Graph& graph) {
   for (torch::jit::Node* node : nodes_of(graph)) {
     const std::string_view kind = kind_of(node);
@@ -73,11 +74,13 @@ inline void prefer_onednn(torch::jit::Graph& graph) {
 }
 
 /// Computes convolutions in bfloat16 that have a kernel for each channel and move by more than a pixel in
-/// float32, and their gradients, between casts: oneDNN's backward pass of such a one is 10 to 30 times as
+/// float32, and their gradients, between casts: oneDNN's backward pass of such a one is up to 30 times as
 /// slow in bfloat16.
 ///
-/// For LibTorch 1.13 to 2.13, the newest that was tried. benchmarks/kernels prints what it gains.
-inline void widen_depthwise(torch::jit::Graph& graph) {
+/// For LibTorch 2, up to 2.13, the newest that was tried; 1.13 computes them without oneDNN, which is faster.
+/// benchmarks/kernels prints what it gains.
+inline void widen_depthwise([[maybe_unused]] torch::jit::Graph& graph) {
+#if TORCH_VERSION_MAJOR >= 2
   const auto cast = [&graph](torch::jit::Value* value, at::ScalarType dtype) {
     return graph.insert(c10::aten::to, {value, static_cast<std::int64_t>(dtype), false, false});
   };
@@ -96,6 +99,7 @@ inline void widen_depthwise(torch::jit::Graph& graph) {
     torch::jit::Value* narrow = cast(node->output(), at::kBFloat16);
     node->output()->replaceAllUsesAfterNodeWith(narrow->node(), narrow);
   }
+#endif
 }
 
 }  // namespace salience::detail
