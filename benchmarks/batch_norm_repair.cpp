@@ -20,7 +20,7 @@ namespace sal = salience;
 namespace {
 
 double backward_ms(const sal::ScriptModel& model, const at::Tensor& x, bool repaired) {
-  const auto pass = sal::detail::record(model, x, sal::TargetSelector<>{});
+  const auto pass = sal::record(model, x, sal::TargetSelector<>{});
   const auto start = std::chrono::steady_clock::now();
   std::optional<sal::detail::BatchNormRepair> repair;
   if (repaired) repair.emplace();

@@ -85,6 +85,10 @@ template <class M>
 class Deconvnet;
 enum class SmoothGradType;
 enum class NoiseScale;
+struct RecordedPass;
+struct Variant;
+struct Evaluated;
+class Stream;
 class SharedNoise;
 struct SmoothGradOptions;
 template <class A>

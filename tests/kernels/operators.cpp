@@ -482,7 +482,7 @@ bool run(const Case& operation, Reference& reference, const Sizes& sizes, const 
       const auto model = [&](const at::Tensor& x) { return forward(x, input); };
       const auto score = [&](const at::Tensor& y) { return at::Tensor(Score::apply(y, sizes[0])); };
       // What gradient_at_input does, with one forward pass for all that comes in.
-      const auto pass = salience::detail::record(model, exact, score);
+      const auto pass = salience::record(model, exact, score);
       differentiate(1, pass.output, [&](const at::Tensor& incoming) {
         incoming_gradient = incoming;
         return pass.gradient(/*keep=*/true);

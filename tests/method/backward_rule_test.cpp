@@ -216,7 +216,7 @@ TEST_CASE(
   const auto rectified = [&weight](const at::Tensor& x) { return x.relu().matmul(weight); };
   int asked = 0;
   const auto count = [&asked](const at::Tensor& plain, const at::Tensor&) { return ++asked, plain; };
-  const auto pass = salience::detail::record(rectified, input, ClassIndex{0});
+  const auto pass = salience::record(rectified, input, ClassIndex{0});
   const salience::detail::RuleOnGraph on(pass, count);
   weight.sum().backward();
   CHECK(asked == 0);
@@ -247,7 +247,7 @@ TEST_CASE("one kept graph is walked back by several rules in any order") {
   const auto in_view = [](at::Tensor x) { return x.view({-1}).relu_(), x; };
   for (const Function& f : {Function(relu), Function(in_view)}) {
     const Net net{.f = f};
-    const auto pass = salience::detail::record(net, input, ClassIndex{2});
+    const auto pass = salience::record(net, input, ClassIndex{2});
     const auto walk = [&pass](const auto& rule) {
       return salience::detail::gradients(pass, pass.leaf, rule, /*keep=*/true).front();
     };
@@ -266,7 +266,7 @@ TEST_CASE("one kept graph is walked back by several rules in any order") {
 TEST_CASE("a graph that was walked back without being kept is freed, inside its views too") {
   const auto in_view = [](at::Tensor x) { return x.view({-1}).relu_(), x.sum(1, true); };
   const auto first = [](const at::Tensor& o) { return o.select(1, 0); };  // keeps nothing for its backward
-  const auto pass = salience::detail::record(in_view, input, first);
+  const auto pass = salience::record(in_view, input, first);
   CHECK(same(salience::detail::gradients(pass, pass.leaf, GuidedRule{}).front(),
              is_positive(input).to(at::kDouble)));
   CHECK(contains(message<std::runtime_error>([&] { pass.gradient(); }), "second time"));
@@ -276,7 +276,7 @@ TEST_CASE("what a rule throws reaches the caller and leaves the graph as it was"
   const auto in_view = [](at::Tensor x) { return x.view({5, 6}).relu_(), x; };
   for (const Function& f : {Function(relu), Function(in_view)}) {
     const Net net{.f = f};
-    const auto pass = salience::detail::record(net, input, ClassIndex{2});
+    const auto pass = salience::record(net, input, ClassIndex{2});
     const at::Tensor plain = pass.gradient(/*keep=*/true);
     int calls = 0;
     const auto walk = [&](const auto& rule) {

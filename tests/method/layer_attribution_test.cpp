@@ -66,7 +66,7 @@ TEST_CASE("two names for one tensor have the same gradient") {
       return {head(a.clone()), std::vector<at::Tensor>(layers.size(), a)};
     }
   } same_tensor;
-  const auto pass = salience::detail::record(same_tensor, input, ClassIndex{0}, names);
+  const auto pass = salience::record(same_tensor, input, ClassIndex{0}, names);
   const std::vector<at::Tensor> gradients = salience::detail::layer_gradients(pass);
   CHECK(same(gradients[0], gradients[1]));
   CHECK(distance(gradients[0], LayerGradient(model)(input, ClassIndex{0}).values) < 1e-14);

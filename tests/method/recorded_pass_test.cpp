@@ -50,14 +50,14 @@ const std::vector<std::string> names = {"square", "hidden", "input", "output"};
 const at::Tensor rows = model.weight[2].expand({5, 4});
 const at::Tensor at_hidden = rows.mul(input).mul(3.0);
 
-salience::detail::RecordedPass record(std::span<const std::string> layers = names) {
-  return salience::detail::record(model, input, ClassIndex{2}, layers);
+salience::RecordedPass record(std::span<const std::string> layers = names) {
+  return salience::record(model, input, ClassIndex{2}, layers);
 }
 
 }  // namespace
 
 TEST_CASE("one backward pass gives the gradients at the input and at layers") {
-  const salience::detail::RecordedPass pass = record();
+  const salience::RecordedPass pass = record();
   CHECK(pass.names == names);
   CHECK(distance(pass.layers[1], input.mul(3.0)) < 1e-14);
   std::vector<at::Tensor> wrt = pass.layers;
@@ -73,7 +73,7 @@ TEST_CASE("one backward pass gives the gradients at the input and at layers") {
 }
 
 TEST_CASE("a kept graph may be walked back many times, in any order, and nothing adds up") {
-  const salience::detail::RecordedPass pass = record();
+  const salience::RecordedPass pass = record();
   const at::Tensor layer = pass.layers[1];
   const at::Tensor first = pass.gradients(layer, /*keep=*/true).front();
   for (int i = 0; i < 3; ++i) {
@@ -88,13 +88,13 @@ TEST_CASE("a kept graph may be walked back many times, in any order, and nothing
 
 TEST_CASE("a pass is recorded and walked back under no_grad and in inference mode") {
   const c10::InferenceMode mode;
-  const salience::detail::RecordedPass pass = record();
+  const salience::RecordedPass pass = record();
   CHECK(distance(pass.gradients(pass.layers[1]).front(), at_hidden) < 1e-13);
 }
 
 TEST_CASE("a layer without a gradient is an error that names it") {
   const std::vector<std::string> odd = {"hidden", "unused", "constant"};
-  const salience::detail::RecordedPass pass = record(odd);
+  const salience::RecordedPass pass = record(odd);
   const auto complaint = [&](std::size_t i) {
     return message<ModelError>([&] { pass.gradients(pass.layers[i], /*keep=*/true); });
   };
@@ -104,7 +104,7 @@ TEST_CASE("a layer without a gradient is an error that names it") {
 }
 
 TEST_CASE("the result has the pass's target, score and output, apart from its graph") {
-  const salience::detail::RecordedPass pass = record();
+  const salience::RecordedPass pass = record();
   const Attribution a = pass.explained_by(pass.gradient());
   CHECK(a.target.eq(2).all().item<bool>());
   CHECK(same(a.logits, pass.output.detach()));

@@ -22,7 +22,7 @@ const auto logits = [](const at::Tensor& x) { return x.mul(1.0); };
 const TargetSelector<> predicted;
 
 /// The step's number times 100 is added.
-const auto shifted = [](const salience::detail::Row& row, const at::Tensor& out) {
+const auto shifted = [](const salience::Variant& row, const at::Tensor& out) {
   out.copy_(input[row.sample].add(100.0 * static_cast<double>(row.step)));
 };
 
@@ -31,12 +31,12 @@ at::Tensor classes(std::vector<double> indices) { return tensor(indices, {2}).to
 }  // namespace
 
 TEST_CASE("each variant is scored for its own sample's class: the given one, else the clean prediction") {
-  salience::detail::VariantScores given(logits, input, classes({1, 2}), predicted);
+  salience::VariantScores given(logits, input, classes({1, 2}), predicted);
   CHECK(same(given.clean(), tensor({1, 20}, {2})));
   CHECK(same(given(3, 0, shifted), tensor({1, 101, 201, 20, 120, 220}, {2, 3})));
-  salience::detail::VariantScores chosen(logits, input, at::Tensor(), predicted);
+  salience::VariantScores chosen(logits, input, at::Tensor(), predicted);
   CHECK(same(chosen.clean(), tensor({3, 30}, {2})));
-  const auto reversed = [](const salience::detail::Row& row, const at::Tensor& out) {
+  const auto reversed = [](const salience::Variant& row, const at::Tensor& out) {
     out.copy_(input[row.sample].neg());
   };
   CHECK(same(chosen(1, 0, reversed), tensor({-3, -30}, {2, 1})));
@@ -44,7 +44,7 @@ TEST_CASE("each variant is scored for its own sample's class: the given one, els
 
 TEST_CASE("a score function has no classes") {
   const auto target = as_target([](const at::Tensor& output) { return output.sum(1); });
-  salience::detail::VariantScores scores(logits, input, at::Tensor(), target);
+  salience::VariantScores scores(logits, input, at::Tensor(), target);
   CHECK(same(scores(2, 0, shifted), tensor({6, 306, 60, 360}, {2, 2})));
 }
 
@@ -55,7 +55,7 @@ TEST_CASE("no more variants than the chunk are in flight, and any chunk gives th
     rows += x.size(0);
     return x.mul(1.0);
   };
-  const salience::detail::VariantScores scores(counting, input, at::Tensor(), predicted);
+  const salience::VariantScores scores(counting, input, at::Tensor(), predicted);
   const at::Tensor all = scores(5, 0, shifted);
   for (const std::int64_t chunk : {1, 3, 7}) {
     largest = rows = 0;
@@ -66,7 +66,7 @@ TEST_CASE("no more variants than the chunk are in flight, and any chunk gives th
 }
 
 TEST_CASE("progress is told after each variant, whatever the chunk; where it stops, the rest is NaN") {
-  const salience::detail::VariantScores scores(logits, input, at::Tensor(), predicted);
+  const salience::VariantScores scores(logits, input, at::Tensor(), predicted);
   const at::Tensor all = scores(3, 0, shifted);
   for (const std::int64_t chunk : {1, 4, 100}) {
     std::vector<std::int64_t> done;
@@ -89,15 +89,13 @@ TEST_CASE("progress is told after each variant, whatever the chunk; where it sto
 TEST_CASE("the caller may be in inference mode") {
   const c10::InferenceMode inference;
   const at::Tensor x = input.clone();
-  const salience::detail::VariantScores scores(logits, x, at::Tensor(), predicted);
+  const salience::VariantScores scores(logits, x, at::Tensor(), predicted);
   CHECK(same(scores(2, 0, shifted), tensor({3, 103, 30, 130}, {2, 2})));
 }
 
 TEST_CASE("metrics take one baseline and no negative chunk") {
-  CHECK(same(salience::detail::only_baseline(Baseline::constant(2.0), input), input.mul(0.0).add(2.0)));
-  CHECK(
-      contains(message<ArgumentError>([] { salience::detail::only_baseline(Baseline::each(input), input); }),
-               "must be 1, got 2"));
-  CHECK(contains(message<ArgumentError>([] { salience::detail::require_chunk(-1); }),
-                 "chunk must be at least 0"));
+  CHECK(same(salience::only_baseline(Baseline::constant(2.0), input), input.mul(0.0).add(2.0)));
+  CHECK(contains(message<ArgumentError>([] { salience::only_baseline(Baseline::each(input), input); }),
+                 "must be 1, got 2"));
+  CHECK(contains(message<ArgumentError>([] { salience::require_chunk(-1); }), "chunk must be at least 0"));
 }

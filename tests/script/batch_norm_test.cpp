@@ -93,7 +93,7 @@ TEST_CASE("under a pass that is recorded and walked twice both gradients are rig
   const ScriptModel model(network(batch));
   const at::Tensor x = normal({2, 3, 6, 6}, at::kDouble, 86);
   const at::Tensor truth = gradient_at_input(model, x, all_classes).values.slice(0, 0, 1);
-  const auto pass = salience::detail::record(model, x.slice(0, 0, 1), all_classes);
+  const auto pass = salience::record(model, x.slice(0, 0, 1), all_classes);
   const at::Tensor first = pass.gradient(/*keep=*/true), second = pass.gradient();
   CHECK(relative(first, truth) < 1e-13);
   CHECK(same(first, second));

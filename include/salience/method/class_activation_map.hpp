@@ -144,18 +144,18 @@ class ClassActivationMap {
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     if constexpr (Weighting::needs_gradient) {
-      const detail::RecordedPass pass = detail::record(model_, input, target, *options_.layer);
+      const RecordedPass pass = record(model_, input, target, *options_.layer);
       return detail::class_activation_map(pass, detail::layer_gradients(pass), weighting_, options_);
     } else {
-      return detail::class_activation_map(detail::observe(model_, input, target, *options_.layer), {},
-                                          weighting_, options_);
+      return detail::class_activation_map(observe(model_, input, target, *options_.layer), {}, weighting_,
+                                          options_);
     }
   }
 
   /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
   Explained predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target, detail::no_layers).explained();
+    return observe(model_, input, target, detail::no_layers).explained();
   }
 
  private:

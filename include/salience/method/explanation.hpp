@@ -47,7 +47,7 @@ class Explanation {
   template <class M, class T = TargetSelector<>>
   Explanation(M&& model, const at::Tensor& input, const T& target = T{}) {
     detail::require_model<std::remove_cvref_t<M>>();
-    pass_ = detail::record(model, input, target);
+    pass_ = record(model, input, target);
   }
 
   /// With the layers of `options`, for a LayeredModel. Throws as GradCam.
@@ -55,7 +55,7 @@ class Explanation {
   Explanation(M&& model, const at::Tensor& input, const T& target, CamOptions options)
       : options_(std::move(options)) {
     detail::require_layered_model<std::remove_cvref_t<M>>();
-    pass_ = detail::record(model, input, target, *options_.layer);
+    pass_ = record(model, input, target, *options_.layer);
   }
 
   /// What is explained.
@@ -114,7 +114,7 @@ class Explanation {
     return guided_;
   }
 
-  detail::RecordedPass pass_;
+  RecordedPass pass_;
   CamOptions options_;
   mutable at::Tensor plain_, guided_;
   mutable std::vector<at::Tensor> layer_gradients_;

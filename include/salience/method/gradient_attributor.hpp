@@ -87,7 +87,7 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
                               const Rule& rule = Rule{}) {
   detail::require_model<std::remove_cvref_t<M>>();
   detail::require_rule<Rule>();
-  const detail::RecordedPass pass = detail::record(model, input, target);
+  const RecordedPass pass = record(model, input, target);
   return pass.explained_by(detail::gradients(pass, pass.leaf, rule).front());
 }
 
@@ -122,7 +122,7 @@ class GradientAttributor {
   /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
   Explained predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target).explained();
+    return observe(model_, input, target).explained();
   }
 
  private:

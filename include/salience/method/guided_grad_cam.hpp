@@ -44,7 +44,7 @@ class GuidedGradCam {
   /// What the call above would explain, by the forward pass alone.
   template <class T = TargetSelector<>>
   Explained predict(const at::Tensor& input, const T& target = T{}) const {
-    return detail::observe(model_, input, target, detail::no_layers).explained();
+    return observe(model_, input, target, detail::no_layers).explained();
   }
 
  private:

@@ -52,7 +52,7 @@ class Idgi {
       : integrator_(std::move(model), std::move(path)), options_(std::move(options)) {
     detail::require_path<P>();
     if (options_.steps < 1) throw ArgumentError::out_of_range("steps", options_.steps, "at least 1");
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// The sum for each sample of `input`, (N, ...).

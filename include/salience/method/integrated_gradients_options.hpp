@@ -45,7 +45,7 @@ struct IntegratedGradientsOptions {
   /// Throws ArgumentError for an option out of range, or two that exclude each other.
   void require_valid() const {
     if (steps_taken() < 1) throw ArgumentError::out_of_range("steps", steps_taken(), "at least 1");
-    detail::require_chunk(chunk);
+    require_chunk(chunk);
     if (!(tolerance >= 0.0)) {
       throw ArgumentError::out_of_range("tolerance", tolerance, "at least 0");
     }

@@ -64,7 +64,7 @@ class NormalNoise {
 /// batch, whatever the batch, the chunk, the number of threads and the order of the draws.
 ///
 ///     SharedNoise noise(x[0], seed);
-///     const auto point = [&](const Row& row, const at::Tensor& out) {  // for a Stream
+///     const auto point = [&](const Variant& row, const at::Tensor& out) {  // for a Stream
 ///       out.copy_(x[row.sample]).add_(noise.normal(row.step), deviation);
 ///     };
 ///

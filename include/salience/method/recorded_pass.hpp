@@ -20,21 +20,26 @@
 #include <salience/tensor/tensor.hpp>
 #include <salience/tensor/thread_modes.hpp>
 
-namespace salience::detail {
+namespace salience {
 
+/// Throws ArgumentError unless `input` is a dense batch (N, ...) of a floating type, with at least one sample
+/// that is not empty. `record` and `observe` ask for it themselves.
 inline void require_input(const at::Tensor& input) {
   if (!input.defined() || input.dim() < 1 || input.numel() < 1) {
-    throw ArgumentError::out_of_range("input", shape(input),
+    throw ArgumentError::out_of_range("input", detail::shape(input),
                                       "a batch (N, ...) of at least one sample that is not empty");
   }
   if (input.layout() != at::kStrided || input.is_meta()) {
-    throw ArgumentError::out_of_range("input", concat("layout ", input.layout(), " on ", input.device()),
+    throw ArgumentError::out_of_range("input",
+                                      detail::concat("layout ", input.layout(), " on ", input.device()),
                                       "a dense tensor that holds its values (x.to_dense() makes one)");
   }
   if (!at::isFloatingType(input.scalar_type())) {
     throw ArgumentError::out_of_range("input", input.scalar_type(), "of a floating type");
   }
 }
+
+namespace detail {
 
 /// A leaf of our own with the input's values: the caller's tensor keeps its flags and its `.grad`.
 inline at::Tensor private_leaf(const at::Tensor& input) {
@@ -84,8 +89,14 @@ inline void require_gradient(const at::Tensor& output, const at::Tensor& score) 
   }
 }
 
-/// A forward pass that was recorded: what it went through and the score to explain, in one autograd graph.
-/// It may be walked back several times, by one thread at a time.
+}  // namespace detail
+
+/// A forward pass: what it went through and the score to explain. From `record` all of it is one autograd
+/// graph, which may be walked back several times, by one thread at a time; from `observe` there is no graph.
+/// What every method of this library begins with:
+///
+///     const RecordedPass pass = record(model, input, target);
+///     return pass.explained_by(pass.gradient());  // the vanilla gradient
 struct RecordedPass {
   at::Tensor leaf;                    ///< the input, as a leaf of our own
   at::Tensor output;                  ///< the model's output, as are all below part of the graph
@@ -101,20 +112,21 @@ struct RecordedPass {
   /// @param keep   keeps the graph for another call; without it, its memory is freed
   /// @throws ModelError if the score does not depend on one of them or if LibTorch's backward pass fails
   std::vector<at::Tensor> gradients(at::TensorList wrt, bool keep = false) const {
-    const Recording recording;
+    const detail::Recording recording;
     // A tensor keeps its gradient from a pass over a kept graph that went through it, and adds to it.
     for (const at::Tensor& tensor : wrt) {
       if (!tensor.requires_grad()) throw unrelated(tensor);
       tensor.mutable_grad().reset();
     }
     try {
-      const BatchNormRepair repaired;
+      const detail::BatchNormRepair repaired;
       // Unlike torch::autograd::grad it needs no big header. It leaves the result in `.grad`, also in that
       // of a tensor which is no leaf.
       score.sum().backward({}, keep, /*create_graph=*/false, wrt);
     } catch (const c10::Error& error) {
-      std::throw_with_nested(ModelError(concat("the model's backward pass fails for an input of type ",
-                                               leaf.scalar_type(), ": ", first_cause(error))));
+      std::throw_with_nested(
+          ModelError(detail::concat("the model's backward pass fails for an input of type ",
+                                    leaf.scalar_type(), ": ", detail::first_cause(error))));
     }
     std::vector<at::Tensor> result;
     for (const at::Tensor& tensor : wrt) {
@@ -141,7 +153,7 @@ struct RecordedPass {
   ModelError unrelated(const at::Tensor& tensor) const {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       if (!tensor.is_same(layers[i])) continue;
-      return ModelError(concat(
+      return ModelError(detail::concat(
           "the layer '", names[i], "' ",
           tensor.requires_grad() ? "plays no part in the explained score" : "does not depend on the input"));
     }
@@ -149,19 +161,19 @@ struct RecordedPass {
   }
 };
 
-/// Records one forward pass by `forward(x, pass)`, which fills in the pass's output and layers, and chooses
-/// the target. What the model throws passes through; for the rest see gradient_at_input.
+/// As `record`, of what is no Model: `forward(x, pass)` is called once with a copy of the input, and fills in
+/// the pass's output and, if it has some, its layers with their names and channels.
 template <class Forward, class T>
 RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T& target) {
   require_input(input);
-  const Recording recording;
+  const detail::Recording recording;
   RecordedPass pass;
-  pass.leaf = private_leaf(input);
+  pass.leaf = detail::private_leaf(input);
   // The clone lets a model write into its input, which is forbidden on a leaf.
   forward(pass.leaf.clone(), pass);
-  std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
-  pass.output_type = output_type_of(as_target(target), pass.output.detach());
-  require_gradient(pass.output, pass.score);
+  std::tie(pass.chosen, pass.score) = detail::choose_and_score(as_target(target), pass.output, input);
+  pass.output_type = detail::output_type_of(as_target(target), pass.output.detach());
+  detail::require_gradient(pass.output, pass.score);
   return pass;
 }
 
@@ -169,14 +181,16 @@ RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T&
 template <class Forward, class T>
 RecordedPass observe_by(const Forward& forward, const at::Tensor& input, const T& target) {
   require_input(input);
-  const Observing observing;
+  const detail::Observing observing;
   RecordedPass pass;
   pass.leaf = input.detach();
   forward(pass.leaf.clone(), pass);
-  std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
-  pass.output_type = output_type_of(as_target(target), pass.output.detach());
+  std::tie(pass.chosen, pass.score) = detail::choose_and_score(as_target(target), pass.output, input);
+  pass.output_type = detail::output_type_of(as_target(target), pass.output.detach());
   return pass;
 }
+
+namespace detail {
 
 /// How any Model goes forward.
 template <class M>
@@ -213,16 +227,29 @@ auto forward_for(M& model, const T& target, const Names&... names) {
   };
 }
 
-/// Records the forward pass of a model; of a layered one with the layers of these names.
+}  // namespace detail
+
+/// Records the forward pass of a model and chooses the target: an autograd graph, of which gradients are
+/// taken.
+///
+/// @param model    any Model; with `names`, a LayeredModel. It is called once, with a copy of the input
+/// @param input    (N, ...), see gradient_at_input; it is not changed
+/// @param target   a TargetSelector, a bare choice, or a callable from output to (N) scores
+/// @param names    nothing, or the names of the layers that RecordedPass::layers shall hold, as a
+///                 `std::span<const std::string>` or a vector
+/// @throws ArgumentError for an input out of range or a layer that there is not; TargetError for a target
+///         that the output does not have, that fails or has no gradient; ModelError if the output has no
+///         gradient. What the model throws passes through.
 template <class M, class T, class... Names>
 RecordedPass record(M& model, const at::Tensor& input, const T& target, const Names&... names) {
-  return record_by(forward_for(model, target, names...), input, target);
+  return record_by(detail::forward_for(model, target, names...), input, target);
 }
 
-/// Observes it.
+/// The same forward pass without an autograd graph: for what needs no gradient, such as `predict` and the
+/// scores of many variants.
 template <class M, class T, class... Names>
 RecordedPass observe(M& model, const at::Tensor& input, const T& target, const Names&... names) {
-  return observe_by(forward_for(model, target, names...), input, target);
+  return observe_by(detail::forward_for(model, target, names...), input, target);
 }
 
-}  // namespace salience::detail
+}  // namespace salience

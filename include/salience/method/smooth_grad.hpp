@@ -73,13 +73,13 @@ class SmoothGrad {
     }
     if (!(options_.tolerance >= 0.0))
       throw ArgumentError::out_of_range("tolerance", options_.tolerance, "at least 0");
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// The average for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    detail::require_input(input);
+    require_input(input);
     const detail::Recording recording;
     const auto& wanted = as_target(target);
     Attribution result{predict(input, wanted)};
@@ -136,10 +136,10 @@ class SmoothGrad {
     const auto batch = clean.size(0);
     std::vector<double> deviation;
     for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
-    const std::int64_t chunk = detail::chunk_size(options_.chunk, clean);
+    const std::int64_t chunk = chunk_size(options_.chunk, clean);
 
     SharedNoise noise(clean[0], options_.seed);
-    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       const auto n = static_cast<std::size_t>(row.sample);
       if (dtype == clean.scalar_type()) {
         out.copy_(clean[row.sample]).add_(noise.normal(row.step), deviation[n]);  // nothing is allocated
@@ -147,10 +147,10 @@ class SmoothGrad {
         out.copy_(clean[row.sample].add(noise.normal(row.step), deviation[n]));
       }
     };
-    const auto evaluate = detail::evaluation(attributor_, selector, result.target);
+    const auto evaluate = evaluation(attributor_, selector, result.target);
     const std::int64_t total = batch * options_.samples;
     std::int64_t done = 0;
-    const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
+    const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
       Moments& sample = moments[static_cast<std::size_t>(row.sample)];
       result.values_of = evaluated.values_of;
       ++done;
@@ -164,12 +164,12 @@ class SmoothGrad {
       return !options_.progress || options_.progress({.done = done, .total = total, .error = error});
     };
 
-    detail::Stream stream(clean[0].to(dtype), chunk);
+    Stream stream(clean[0].to(dtype), chunk);
     // As many draws at a time as fill a chunk, so that a sample that is good enough is left out of the next
     // ones.
     const std::int64_t draws = std::max<std::int64_t>(1, chunk / batch);
     for (std::int64_t first = 0; first < options_.samples; first += draws) {
-      std::vector<detail::Row> rows;
+      std::vector<Variant> rows;
       for (std::int64_t k = first; k < std::min(first + draws, options_.samples); ++k) {
         for (std::int64_t n = 0; n < batch; ++n) {
           if (!moments[static_cast<std::size_t>(n)].finished) rows.push_back({.sample = n, .step = k});

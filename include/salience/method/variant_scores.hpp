@@ -17,7 +17,9 @@
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
 
-namespace salience::detail {
+namespace salience {
+
+namespace detail {
 
 /// A float64 table on the CPU of figures that are not known yet: all NaN.
 inline at::Tensor unknown(at::IntArrayRef sizes) {
@@ -59,17 +61,22 @@ struct AgreeingTarget {
   }
 };
 
-/// What a metric judges by: a whole target or a score function as it is, of a bare choice the metric's score.
+}  // namespace detail
+
+/// What a metric judges by, a whole target: `target` itself if it is one or a score function, of a bare
+/// choice (ClassIndex{5}) that class and the metric's own score. It reads the output as the attribution did.
 template <class Score, class T>
 auto judged_by(const T& target, const Attribution& attribution, Score score = {}) {
   if constexpr (Target<T>) {
-    return read_as(target, attribution.output_type);
+    return detail::read_as(target, attribution.output_type);
   } else if constexpr (TargetChoice<T> && !ScoreFunction<T>) {
     return TargetSelector<T, Score>(target, std::move(score), attribution.output_type);
   } else {
     return TargetSelector<T, Logit>(target);
   }
 }
+
+namespace detail {
 
 /// One of the scores that this library knows.
 struct KnownScore {
@@ -110,11 +117,14 @@ KnownScore score_of(const Attribution& attribution, const Choice& choice) {
       "the target that was attributed");
 }
 
-/// What a metric judges by that must take the score which was attributed: see judged_by.
+}  // namespace detail
+
+/// As judged_by, for a metric that must take the score which was attributed: of a bare choice it finds out
+/// which of Logit, Probability and LogProbability that was. Throws ArgumentError if it was none of them.
 template <class T>
 auto judged_as_attributed(const T& target, const Attribution& attribution) {
   if constexpr (!Target<T> && TargetChoice<T> && !ScoreFunction<T>) {
-    return judged_by(target, attribution, score_of(attribution, target));
+    return judged_by(target, attribution, detail::score_of(attribution, target));
   } else {
     return judged_by<Logit>(target, attribution);
   }
@@ -126,29 +136,31 @@ auto judged_as_attributed(const T& target, const Attribution& attribution) {
 template <class M, Target T>
 class VariantScores {
  public:
+  /// `classes` is Attribution::target, (N) or undefined, `target` a whole target: see judged_by. Runs the
+  /// model on the clean input. It refers to the model and the input, which outlive it.
   VariantScores(M& model, const at::Tensor& input, const at::Tensor& classes, const T& target)
       : VariantScores(model, input, target, clean_pass(model, input, classes, target)) {}
 
   /// (N) float64, on the CPU, as are the scores below.
   const at::Tensor& clean() const { return clean_; }
 
-  /// `steps` variants of each sample: (N, steps). `point(row, out)` writes one into `out`; all samples' first
-  /// variants come first. At most `chunk` are evaluated at once, 0: chosen by memory. `progress` is told
-  /// after each; what it leaves undone is NaN.
+  /// `steps` variants of each sample: (N, steps). `point(variant, out)` writes one into `out`; all samples'
+  /// first variants come first. At most `chunk` are evaluated at once, 0: chosen by memory. `progress` is
+  /// told after each; what it leaves undone is NaN.
   template <class Point>
   at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point,
                         const ProgressCallback& progress = {}) const {
-    at::Tensor scores = unknown({input_.size(0), steps});
+    at::Tensor scores = detail::unknown({input_.size(0), steps});
     std::int64_t done = 0;
     const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
-      return as_scores(observe(model_, points, fixed_for(target_, classes_, samples)));
+      return as_scores(observe(model_, points, detail::fixed_for(target_, classes_, samples)));
     };
-    const auto take = [&](const Row& row, const at::Tensor& result, std::int64_t i) {
+    const auto take = [&](const Variant& row, const at::Tensor& result, std::int64_t i) {
       scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];
       return !progress || progress({.done = ++done, .total = scores.numel(), .error = -1.0});
     };
     Stream stream(input_[0].detach(), chunk_size(chunk, input_));
-    stream(all_rows(input_.size(0), steps), point, evaluate, take);
+    stream(all_variants(input_.size(0), steps), point, evaluate, take);
     return scores;
   }
 
@@ -156,14 +168,14 @@ class VariantScores {
   VariantScores(M& model, const at::Tensor& input, const T& target, const RecordedPass& clean)
       : model_(model),
         input_(input),
-        target_(read_as(target, clean.output_type)),
+        target_(detail::read_as(target, clean.output_type)),
         classes_(clean.chosen),
         clean_(as_scores(clean)) {}
 
   static RecordedPass clean_pass(M& model, const at::Tensor& input, const at::Tensor& classes,
                                  const T& target) {
     if (!classes.defined()) return observe(model, input, target);
-    return observe(model, input, AgreeingTarget<T>{target, classes});
+    return observe(model, input, detail::AgreeingTarget<T>{target, classes});
   }
 
   static at::Tensor as_scores(const RecordedPass& pass) {
@@ -176,7 +188,7 @@ class VariantScores {
   at::Tensor classes_, clean_;
 };
 
-/// The one baseline of an input.
+/// The one baseline of an input, in its shape, dtype and device. Throws ArgumentError if there are several.
 inline at::Tensor only_baseline(const Baseline& baseline, const at::Tensor& input) {
   if (baseline.count() != 1) {
     throw ArgumentError::out_of_range("the baselines of a metric", baseline.count(), "1");
@@ -184,4 +196,4 @@ inline at::Tensor only_baseline(const Baseline& baseline, const at::Tensor& inpu
   return baseline(input.detach());
 }
 
-}  // namespace salience::detail
+}  // namespace salience

@@ -47,19 +47,19 @@ class Confidence {
   explicit Confidence(M model, ConfidenceOptions options = {})
       : model_(std::move(model)), options_(std::move(options)) {
     detail::require_model<M>();
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// The changes of a batch; the class is `attribution.target`, else what `target` chooses.
   template <class T = ArgMax>
   ConfidenceChange operator()(const at::Tensor& input, const Attribution& attribution,
                               const T& target = T{}) const {
-    const auto selector = detail::judged_by<Probability>(target, attribution);
-    const detail::VariantScores scores(model_, input, attribution.target, selector);
+    const auto selector = judged_by<Probability>(target, attribution);
+    const VariantScores scores(model_, input, attribution.target, selector);
     const at::Tensor clean = input.detach();
-    const at::Tensor baseline = detail::only_baseline(options_.baseline, input);
+    const at::Tensor baseline = only_baseline(options_.baseline, input);
     const at::Tensor map = detail::pixel_map_of(input, attribution.values, options_.map).clamp_min(0.0);
-    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       const at::Tensor& own = map[row.sample];
       // A map without a positive value shows nothing.
       const at::Tensor shown = own.div(own.max().clamp_min(1e-300)).to(clean.device(), clean.scalar_type());

@@ -73,7 +73,7 @@ class Replacement {
     const auto replaced = [&](std::int64_t step) {
       return (2 * step * pixels + options_.steps) / (2 * options_.steps);
     };
-    const auto point = [&](const Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
       out.copy_(from[row.sample].where(kept, to[row.sample]));
     };

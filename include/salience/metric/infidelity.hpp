@@ -60,15 +60,15 @@ class Infidelity {
     if (!(options_.noise_level > 0.0 && std::isfinite(options_.noise_level))) {
       throw ArgumentError::out_of_range("noise_level", options_.noise_level, "a number above 0");
     }
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// (N) float64, on the CPU: see the class.
   template <class T = ArgMax>
   at::Tensor operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
-    const auto selector = detail::judged_as_attributed(target, attribution);
-    const detail::VariantScores scores(model_, input, attribution.target, selector);
+    const auto selector = judged_as_attributed(target, attribution);
+    const VariantScores scores(model_, input, attribution.target, selector);
     const at::Tensor clean = input.detach();
     const at::Tensor values = fitted(attribution.values, clean);
     std::vector<double> deviation;
@@ -78,7 +78,7 @@ class Infidelity {
     }
     SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
     at::Tensor predicted = detail::unknown({clean.size(0), options_.samples});  // I^T Phi
-    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       at::Tensor perturbation;
       if (options_.perturbation) {
         perturbation = checked(options_.perturbation(clean[row.sample], row.step), clean);

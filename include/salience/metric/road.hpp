@@ -139,14 +139,14 @@ class Road {
     if (!(options_.noise >= 0.0 && std::isfinite(options_.noise))) {
       throw ArgumentError::out_of_range("noise", options_.noise, "a number of at least 0");
     }
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// The curves of a batch: see the class.
   template <class T = ArgMax>
   RoadCurves operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
-    detail::require_input(input);
+    require_input(input);
     if (input.dim() != 4) {
       throw ArgumentError::out_of_range("the input of ROAD", detail::shape(input), "pictures (N, C, H, W)");
     }
@@ -163,7 +163,7 @@ class Road {
     }
     const at::Tensor clean = input.detach().to(at::kCPU, at::kDouble).contiguous();
     SharedNoise source(clean[0].to(at::kFloat), options_.seed);
-    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       const std::int64_t step = row.step % count;
       const std::int64_t gone = removed[static_cast<std::size_t>(step)];
       const at::Tensor& own = rank[row.sample];
@@ -172,8 +172,8 @@ class Road {
       out.copy_(
           detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
     };
-    const auto selector = detail::judged_by<Probability>(target, attribution);
-    const detail::VariantScores variants(model_, input, attribution.target, selector);
+    const auto selector = judged_by<Probability>(target, attribution);
+    const VariantScores variants(model_, input, attribution.target, selector);
     const at::Tensor scores = variants(2 * count, options_.chunk, point, options_.progress);
     RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),
                       .most_relevant_first = scores.slice(1, 0, count),

@@ -59,13 +59,13 @@ class MaxSensitivity {
     if (!(options_.radius > 0.0 && std::isfinite(options_.radius))) {
       throw ArgumentError::out_of_range("radius", options_.radius, "a number above 0");
     }
-    detail::require_chunk(options_.chunk);
+    require_chunk(options_.chunk);
   }
 
   /// The sensitivity of the map of each sample, for the class chosen on the clean input.
   template <class T = TargetSelector<>>
   Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
-    detail::require_input(input);
+    require_input(input);
     const detail::Recording recording;
     const auto& wanted = as_target(target);
     const at::Tensor clean = input.detach();
@@ -75,19 +75,19 @@ class MaxSensitivity {
     const auto batch = clean.size(0);
 
     SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
-    const auto point = [&](const detail::Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       const at::Tensor change = noise.uniform(row.step).mul(options_.radius);
       out.copy_(clean[row.sample]).add_(change.to(clean.device(), clean.scalar_type()));
     };
     at::Tensor moved = detail::unknown({batch, options_.samples});
     std::int64_t done = 0;
-    const auto take = [&](const detail::Row& row, const detail::Evaluated& evaluated, std::int64_t i) {
+    const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
       moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
       return !options_.progress || options_.progress({.done = ++done, .total = moved.numel(), .error = -1.0});
     };
-    detail::Stream stream(clean[0], detail::chunk_size(options_.chunk, clean));
-    stream(detail::all_rows(batch, options_.samples), point,
-           detail::evaluation(attributor_, selector, original.target), take);
+    Stream stream(clean[0], chunk_size(options_.chunk, clean));
+    stream(all_variants(batch, options_.samples), point, evaluation(attributor_, selector, original.target),
+           take);
 
     at::Tensor sizes = detail::empty({batch, 1}, at::kDouble);
     for (std::int64_t n = 0; n < batch; ++n) sizes[n].copy_(norm(values[n]));

@@ -109,10 +109,10 @@ class PathIntegrator {
     for (std::size_t n = 0; n < samples.size(); ++n) integrals.push_back(make(samples[n], sums[n]));
     const auto total =
         static_cast<std::int64_t>(settings.baseline.count() * samples.size()) * settings.evaluations;
-    const auto point = [&](const Row& row, const at::Tensor& out) {
+    const auto point = [&](const Variant& row, const at::Tensor& out) {
       integrals[static_cast<std::size_t>(row.sample)].point(row.step, out);
     };
-    const auto take = [&](const Row& row, const Evaluated& evaluated, std::int64_t i) {
+    const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
       Accumulator& integral = integrals[static_cast<std::size_t>(row.sample)];
       integral.take(row.step, evaluated.values[i], evaluated.score[i].template item<double>());
       ++work.told;
@@ -127,7 +127,7 @@ class PathIntegrator {
       std::vector<std::int64_t> wanted;
       for (Accumulator& integral : integrals) wanted.push_back(integral.begin_round());
       const std::int64_t longest = *std::max_element(wanted.begin(), wanted.end());
-      std::vector<Row> rows;
+      std::vector<Variant> rows;
       for (std::int64_t k = 0; k < longest; ++k) {
         for (std::size_t n = 0; n < wanted.size(); ++n) {
           if (k < wanted[n]) rows.push_back({.sample = static_cast<std::int64_t>(n), .step = k});
