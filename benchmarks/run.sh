@@ -47,7 +47,7 @@ alone=(--benchmark_repetitions=9 --benchmark_enable_random_interleaving=true --b
 if (($# == 0)); then
   exec "$build/benchmarks/backward_pass" "$SALIENCE_ROOT/examples/data/scenes.pt" 96 "${alone[@]}"
 elif [[ $1 == kernels ]]; then
-  exec "$build/benchmarks/$@"
+  exec "$build/benchmarks/kernels" "${@:2}"
 elif [[ ${2:-} == *.pt ]]; then
   program=$1
   shift
