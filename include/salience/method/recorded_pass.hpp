@@ -107,8 +107,9 @@ struct RecordedPass {
   std::vector<ChannelAxis> channels;  ///< of the layers
   OutputType output_type = OutputType::automatic;  ///< as the target reads it
 
-  /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, which are `leaf` and `layers`, in
-  /// one backward pass. It goes no deeper than `wrt` needs and touches no `.grad` of anything else.
+  /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, in one backward pass. It goes no
+  /// deeper than `wrt` needs and touches no `.grad` of anything else.
+  /// @param wrt    of `leaf` and `layers`, those whose gradients are wanted
   /// @param keep   keeps the graph for another call; without it, its memory is freed
   /// @throws ModelError if the score does not depend on one of them or if LibTorch's backward pass fails
   std::vector<at::Tensor> gradients(at::TensorList wrt, bool keep = false) const {

@@ -99,8 +99,9 @@ class Stream {
   Stream(at::Tensor sample, std::int64_t chunk)
       : sample_(std::move(sample)), chunk_(static_cast<std::size_t>(chunk)) {}
 
-  /// Evaluates `variants`.
+  /// Evaluates each of the variants.
   ///
+  /// @param variants   what to evaluate, in this order
   /// @param point      `point(variant, out)` writes a variant into `out`, which looks as `sample`
   /// @param evaluate   `evaluate(points, samples)` is given a batch of variants and the positions of their
   ///                   samples in the input's batch, (variants) int64, on the points' device
