@@ -256,7 +256,7 @@ inline void save_npy(const std::filesystem::path& path, const at::Tensor& tensor
   }
   const at::Tensor values = tensor.detach().cpu().resolve_neg().contiguous();
   const bool little = std::endian::native == std::endian::little;
-  const std::size_t item = values.element_size();
+  const auto item = static_cast<std::size_t>(values.element_size());
   std::string shape;
   for (const std::int64_t size : values.sizes()) shape += detail::concat(shape.empty() ? "" : " ", size, ",");
   if (values.dim() > 1) shape.pop_back();

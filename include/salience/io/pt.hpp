@@ -55,7 +55,7 @@ inline bool honest_zip(std::string_view bytes) {
 /// Does a tensor that was read lie within its storage? LibTorch does not look.
 inline bool within_storage(const at::Tensor& tensor) {
   if (!tensor.defined() || tensor.layout() != at::kStrided) return false;
-  const std::uint64_t held = tensor.storage().nbytes() / tensor.element_size();
+  const std::uint64_t held = tensor.storage().nbytes() / static_cast<std::size_t>(tensor.element_size());
   const std::int64_t begin = tensor.storage_offset();
   const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
   const auto negative = [](std::int64_t value) { return value < 0; };
