@@ -50,6 +50,7 @@
 
 #include <salience/method/attribution.hpp>
 #include <salience/method/any_attributor.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/input_x_gradient.hpp>

@@ -1,11 +1,13 @@
 """Every attributor of the library is in the contract test's list.
 
     check_list.py INCLUDE_FOLDER CONTRACT_TEST
-    check_list.py INCLUDE_FOLDER CONTRACT_TEST --self-test   # one more method, of each kind, is found missing
+    check_list.py INCLUDE_FOLDER CONTRACT_TEST --self-test   # what is missing is found
 
 An attributor is a class of include/salience/method whose call operator takes an input and a target and gives an
 Attribution, or a class that derives from one. It must be named in the registry, whose methods the contract test takes,
 or in the contract test itself. Classes in `detail` are not called by users.
+
+And every such call operator enters by `enter` (method/entry.hpp), the one place that switches the caller's modes off.
 """
 
 import re
@@ -14,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+DELEGATES = {"AnyAttributor": "to the method in it", "GradientAttributor": "to gradient_at_input"}
 CALL = re.compile(r"\bAttribution operator\(\)\(const at::Tensor& input,")
 CLASS = re.compile(r"^(?:class|struct) (\w+)(?: final)?(?: : public ([\w:]+))?[^;{]*\{", re.M)
 
@@ -33,8 +36,13 @@ def attributors(folder):
             begin = text.rfind("detail {\n", 0, place)
             private = begin >= 0 and "}  // namespace" not in text[begin:place]
             bases[name] = (base, header, private)
-            if CALL.search(re.sub(r"//.*", "", body)):
-                known[name] = (header, private)
+            call = CALL.search(body)
+            if not call:
+                continue
+            known[name] = (header, private)
+            operator = body[call.start() : body.find("\n  }\n", call.start())]
+            if not private and name not in DELEGATES and "enter(input, target" not in operator:
+                sys.exit(f"{header}: the call operator of {name} does not begin with enter")
     for name, (base, header, private) in bases.items():
         while base and base not in known:
             base = bases.get(base, ("",))[0]
@@ -54,13 +62,23 @@ def main(folder, contract):
 
 
 TOYS = {
-    "Toy": """template <class M>
+    "toy.hpp: Toy": """template <class M>
 class Toy {
  public:
   template <class T = TargetSelector<>>
-  Attribution operator()(const at::Tensor& input, const T& target = T{}) const;
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    return enter(input, target, [&](const auto& wanted) { return gradient_(input, wanted); });
+  }
 };""",
-    "Derived": """class Derived : public GradientAttributor<int, GuidedRule> {
+    "the call operator of Forgetful does not": """template <class M>
+class Forgetful {
+ public:
+  template <class T = TargetSelector<>>
+  Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
+    return gradient_(input, target);
+  }
+};""",
+    "toy.hpp: Derived": """class Derived : public GradientAttributor<int, GuidedRule> {
  public:
   explicit Derived(int model);
 };""",
@@ -68,16 +86,16 @@ class Toy {
 
 
 def self_test(folder, contract):
-    for name, toy in TOYS.items():
+    for message, toy in TOYS.items():
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(folder, scratch, dirs_exist_ok=True)
             (Path(scratch) / "salience/method/toy.hpp").write_text(f"namespace salience {{\n\n{toy}\n\n}}\n")
             try:
                 main(scratch, contract)
             except SystemExit as error:
-                if f"toy.hpp: {name}" in str(error):
+                if message in str(error):
                     continue
-            sys.exit(f"{name} was not found missing")
+            sys.exit(f"not found: {message}")
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ std::vector<Listed> attributors() {
     return [m](const at::Tensor& x, const auto& target) {
       const Explanation explanation(m, x, target, CamOptions{});
       Attribution a = explanation.guided_grad_cam();
+      const c10::InferenceMode normal_tensors(false);  // the sum is the test's own
       a.values = a.values.add(explanation.vanilla().values)
                      .add(explanation.input_x_gradient().values)
                      .add(explanation.guided_backprop().values)
@@ -256,7 +257,9 @@ TEST_CASE("promise 2: in inference mode, under no_grad and in autocast the same 
       CHECK(equal(method(input), expected));
       const at::Tensor own = batch();
       REQUIRE(own.is_inference());
-      CHECK(equal(method(own), expected));
+      const Attribution a = method(own);
+      CHECK(equal(a, expected));
+      for (const at::Tensor& tensor : all_of(a)) CHECK_FALSE(tensor.is_inference());
       CHECK(same(method.predict(own).score, expected.score));
       CHECK(c10::InferenceMode::is_enabled());
     }

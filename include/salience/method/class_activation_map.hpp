@@ -14,6 +14,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/cam_weighting.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/token_grid.hpp>
@@ -143,13 +144,15 @@ class ClassActivationMap {
   /// weighting needs gradients, one backward pass that goes no deeper than the layer.
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    if constexpr (Weighting::needs_gradient) {
-      const RecordedPass pass = record(model_, input, target, *options_.layer);
-      return detail::class_activation_map(pass, detail::layer_gradients(pass), weighting_, options_);
-    } else {
-      return detail::class_activation_map(observe(model_, input, target, *options_.layer), {}, weighting_,
-                                          options_);
-    }
+    return enter(input, target, [&](const auto& wanted) {
+      if constexpr (Weighting::needs_gradient) {
+        const RecordedPass pass = record(model_, input, wanted, *options_.layer);
+        return detail::class_activation_map(pass, detail::layer_gradients(pass), weighting_, options_);
+      } else {
+        return detail::class_activation_map(observe(model_, input, wanted, *options_.layer), {}, weighting_,
+                                            options_);
+      }
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

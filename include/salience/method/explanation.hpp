@@ -12,13 +12,13 @@
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/cam_weighting.hpp>
 #include <salience/method/class_activation_map.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 
@@ -68,14 +68,17 @@ class Explanation {
     return pass_.explained_by(detail::gradients(pass_, pass_.leaf, rule, /*keep=*/true).front());
   }
   /// What GradientAttributor gives.
-  Attribution vanilla() const { return pass_.explained_by(plain().clone()); }
+  Attribution vanilla() const {
+    return enter([&] { return pass_.explained_by(plain().clone()); });
+  }
   /// What InputXGradient gives.
   Attribution input_x_gradient() const {
-    const detail::Recording recording;
-    return pass_.explained_by(plain().mul(pass_.leaf.detach()));
+    return enter([&] { return pass_.explained_by(plain().mul(pass_.leaf.detach())); });
   }
   /// What GuidedBackprop gives. Throws ModelError if the model has no rectifiers.
-  Attribution guided_backprop() const { return pass_.explained_by(guided().clone()); }
+  Attribution guided_backprop() const {
+    return enter([&] { return pass_.explained_by(guided().clone()); });
+  }
   /// What Deconvnet gives; computed anew at each call. Throws ModelError if the model has no rectifiers.
   Attribution deconvnet() const { return gradient(DeconvnetRule{}); }
 
@@ -87,19 +90,22 @@ class Explanation {
     if (pass_.layers.empty()) {
       throw ArgumentError("this Explanation has no layers: give it CamOptions after the target");
     }
-    if (layer_gradients_.empty()) layer_gradients_ = detail::layer_gradients(pass_, /*keep=*/true);
-    return detail::class_activation_map(pass_, layer_gradients_, weighting, options_);
+    return enter([&] {
+      if (layer_gradients_.empty()) layer_gradients_ = detail::layer_gradients(pass_, /*keep=*/true);
+      return detail::class_activation_map(pass_, layer_gradients_, weighting, options_);
+    });
   }
   /// What GradCam gives: see cam.
   Attribution grad_cam() const { return cam(); }
   /// Throws ArgumentError if the options leave the map at the layer's size.
   Attribution guided_grad_cam() const {
     detail::require_upsampling(options_);
-    Attribution result = cam();
-    const detail::Recording recording;
-    result.values = guided().mul(result.values);
-    result.values_of = ValuesOf::elements;
-    return result;
+    return enter([&] {
+      Attribution result = cam();
+      result.values = guided().mul(result.values);
+      result.values_of = ValuesOf::elements;
+      return result;
+    });
   }
 
  private:

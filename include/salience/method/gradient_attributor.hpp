@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/target/target_selector.hpp>
@@ -87,8 +88,10 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
                               const Rule& rule = Rule{}) {
   detail::require_model<std::remove_cvref_t<M>>();
   detail::require_rule<Rule>();
-  const RecordedPass pass = record(model, input, target);
-  return pass.explained_by(detail::gradients(pass, pass.leaf, rule).front());
+  return enter(input, target, [&](const auto& wanted) {
+    const RecordedPass pass = record(model, input, wanted);
+    return pass.explained_by(detail::gradients(pass, pass.leaf, rule).front());
+  });
 }
 
 /// Vanilla gradients (Simonyan, Vedaldi, Zisserman: "Deep Inside Convolutional Networks", 2014): the gradient

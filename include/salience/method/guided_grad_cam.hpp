@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/explanation.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/layer_attribution.hpp>
@@ -38,7 +39,9 @@ class GuidedGradCam {
   /// The product for each sample of `input`, (N, C, H, W).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return Explanation(model_, input, target, options_).guided_grad_cam();
+    return enter(input, target, [&](const auto& wanted) {
+      return Explanation(model_, input, wanted, options_).guided_grad_cam();
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

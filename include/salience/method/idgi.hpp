@@ -14,6 +14,7 @@
 #include <salience/method/detail/path_integrator.hpp>
 #include <salience/method/detail/path_sample.hpp>
 #include <salience/method/detail/score_steps.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
 #include <salience/method/streaming.hpp>
@@ -63,13 +64,15 @@ class Idgi {
                                         .evaluations = steps.count(),
                                         .chunk = options_.chunk,
                                         .progress = options_.progress};
-    std::vector<detail::PathSum> sums;
-    return integrator_(
-        input, target, settings,
-        [&steps](const detail::PathSample<P>& sample, detail::PathSum& sum) {
-          return detail::ScoreSteps<P>(sample, steps, sum);
-        },
-        sums);
+    return enter(input, target, [&](const auto& wanted) {
+      std::vector<detail::PathSum> sums;
+      return integrator_(
+          input, wanted, settings,
+          [&steps](const detail::PathSample<P>& sample, detail::PathSum& sum) {
+            return detail::ScoreSteps<P>(sample, steps, sum);
+          },
+          sums);
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/gradient_attributor.hpp>
 
 namespace salience {
@@ -25,9 +26,11 @@ class InputXGradient {
   /// Input times gradient for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    Attribution attribution = gradient_(input, target);
-    attribution.values = attribution.values.mul(input.detach());
-    return attribution;
+    return enter(input, target, [&](const auto& wanted) {
+      Attribution attribution = gradient_(input, wanted);
+      attribution.values = attribution.values.mul(input.detach());
+      return attribution;
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

@@ -17,6 +17,7 @@
 #include <salience/method/detail/path_integrator.hpp>
 #include <salience/method/detail/path_sample.hpp>
 #include <salience/method/detail/refinement.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/quadrature.hpp>
@@ -59,11 +60,13 @@ class IntegratedGradients {
   /// The integral for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    if constexpr (detail::PathSample<P>::known) {
-      return options_.adaptive() ? refined(input, target) : by_rule(input, target);
-    } else {
-      return walked(input, target);
-    }
+    return enter(input, target, [&](const auto& wanted) {
+      if constexpr (detail::PathSample<P>::known) {
+        return options_.adaptive() ? refined(input, wanted) : by_rule(input, wanted);
+      } else {
+        return walked(input, wanted);
+      }
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

@@ -12,10 +12,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 
@@ -70,18 +70,20 @@ class LayerMethod {
 
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    RecordedPass pass;
-    at::Tensor gradient;
-    if constexpr (Values::needs_gradient) {
-      pass = record(model_, input, target, layers_);
-      gradient = layer_gradients(pass).front();
-    } else {
-      pass = observe(model_, input, target, layers_);
-    }
-    const Recording recording;
-    Attribution result = pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
-    result.values_of = ValuesOf::layer;
-    return result;
+    return enter(input, target, [&](const auto& wanted) {
+      RecordedPass pass;
+      at::Tensor gradient;
+      if constexpr (Values::needs_gradient) {
+        pass = record(model_, input, wanted, layers_);
+        gradient = layer_gradients(pass).front();
+      } else {
+        pass = observe(model_, input, wanted, layers_);
+      }
+      Attribution result =
+          pass.explained_by(as_input(Values{}(pass.layers.front().detach(), gradient), input));
+      result.values_of = ValuesOf::layer;
+      return result;
+    });
   }
 
   /// What the call above would explain, by the forward pass alone.

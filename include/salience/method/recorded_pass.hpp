@@ -13,6 +13,7 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
@@ -21,23 +22,6 @@
 #include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
-
-/// Throws ArgumentError unless `input` is a dense batch (N, ...) of a floating type, with at least one sample
-/// that is not empty. `record` and `observe` ask for it themselves.
-inline void require_input(const at::Tensor& input) {
-  if (!input.defined() || input.dim() < 1 || input.numel() < 1) {
-    throw ArgumentError::out_of_range("input", detail::shape(input),
-                                      "a batch (N, ...) of at least one sample that is not empty");
-  }
-  if (input.layout() != at::kStrided || input.is_meta()) {
-    throw ArgumentError::out_of_range("input",
-                                      detail::concat("layout ", input.layout(), " on ", input.device()),
-                                      "a dense tensor that holds its values (x.to_dense() makes one)");
-  }
-  if (!at::isFloatingType(input.scalar_type())) {
-    throw ArgumentError::out_of_range("input", input.scalar_type(), "of a floating type");
-  }
-}
 
 namespace detail {
 

@@ -11,10 +11,10 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/noise.hpp>
 #include <salience/method/streaming.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 
@@ -79,16 +79,15 @@ class SmoothGrad {
   /// The average for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    require_input(input);
-    const detail::Recording recording;
-    const auto& wanted = as_target(target);
-    Attribution result{predict(input, wanted)};
-    const auto selector = detail::read_as(wanted, result.output_type);
-    const at::Tensor clean = detail::widened(input.detach());
-    std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
-    result.stopped = !draw(clean, input.scalar_type(), selector, result, moments);
-    collect(moments, input, result);
-    return result;
+    return enter(input, target, [&](const auto& wanted) {
+      Attribution result{predict(input, wanted)};
+      const auto selector = detail::read_as(wanted, result.output_type);
+      const at::Tensor clean = detail::widened(input.detach());
+      std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
+      result.stopped = !draw(clean, input.scalar_type(), selector, result, moments);
+      collect(moments, input, result);
+      return result;
+    });
   }
 
   /// What the call above would explain, as the wrapped attributor tells.

@@ -8,11 +8,11 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/metric/pixel_map.hpp>
 #include <salience/metric/similarity.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 
@@ -58,25 +58,25 @@ class RandomizationCheck {
   RandomizationSimilarity operator()(const at::Tensor& input, std::int64_t levels,
                                      const T& target = T{}) const {
     if (levels < 1) throw ArgumentError::out_of_range("levels", levels, "at least 1");
-    const detail::Recording recording;
-    const auto& wanted = as_target(target);
-    const Attribution trained = attributor_(input, wanted);
-    const auto selector = detail::read_as(wanted, trained.output_type);
-    const at::Tensor map = detail::pixels_of(trained.values, map_);
-    const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
-    RandomizationSimilarity result;
-    const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };
-    result.spearman = table();
-    result.spearman_abs = table();
-    if (pictures) result.ssim = table();
-    for (std::int64_t level = 0; level < levels; ++level) {
-      const Attribution random = randomized_(level)(input, FixedTarget{selector, trained.target});
-      const at::Tensor other = detail::pixels_of(random.values, map_);
-      result.spearman.select(1, level).copy_(salience::spearman(map, other));
-      result.spearman_abs.select(1, level).copy_(salience::spearman(map.abs(), other.abs()));
-      if (pictures) result.ssim.select(1, level).copy_(salience::ssim(scaled(map), scaled(other)));
-    }
-    return result;
+    return enter(input, target, [&](const auto& wanted) {
+      const Attribution trained = attributor_(input, wanted);
+      const auto selector = detail::read_as(wanted, trained.output_type);
+      const at::Tensor map = detail::pixels_of(trained.values, map_);
+      const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
+      RandomizationSimilarity result;
+      const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };
+      result.spearman = table();
+      result.spearman_abs = table();
+      if (pictures) result.ssim = table();
+      for (std::int64_t level = 0; level < levels; ++level) {
+        const Attribution random = randomized_(level)(input, FixedTarget{selector, trained.target});
+        const at::Tensor other = detail::pixels_of(random.values, map_);
+        result.spearman.select(1, level).copy_(salience::spearman(map, other));
+        result.spearman_abs.select(1, level).copy_(salience::spearman(map.abs(), other.abs()));
+        if (pictures) result.ssim.select(1, level).copy_(salience::ssim(scaled(map), scaled(other)));
+      }
+      return result;
+    });
   }
 
  private:

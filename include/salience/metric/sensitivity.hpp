@@ -9,13 +9,13 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/noise.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
 
@@ -65,34 +65,34 @@ class MaxSensitivity {
   /// The sensitivity of the map of each sample, for the class chosen on the clean input.
   template <class T = TargetSelector<>>
   Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
-    require_input(input);
-    const detail::Recording recording;
-    const auto& wanted = as_target(target);
-    const at::Tensor clean = input.detach();
-    const Attribution original = attributor_(input, wanted);
-    const auto selector = detail::read_as(wanted, original.output_type);
-    const at::Tensor values = detail::widened(original.values);
-    const auto batch = clean.size(0);
+    return enter(input, target, [&](const auto& wanted) -> Sensitivity {
+      const at::Tensor clean = input.detach();
+      const Attribution original = attributor_(input, wanted);
+      const auto selector = detail::read_as(wanted, original.output_type);
+      const at::Tensor values = detail::widened(original.values);
+      const auto batch = clean.size(0);
 
-    SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
-    const auto point = [&](const Variant& row, const at::Tensor& out) {
-      const at::Tensor change = noise.uniform(row.step).mul(options_.radius);
-      out.copy_(clean[row.sample]).add_(change.to(clean.device(), clean.scalar_type()));
-    };
-    at::Tensor moved = detail::unknown({batch, options_.samples});
-    std::int64_t done = 0;
-    const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
-      moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
-      return !options_.progress || options_.progress({.done = ++done, .total = moved.numel(), .error = -1.0});
-    };
-    Stream stream(clean[0], chunk_size(options_.chunk, clean));
-    stream(all_variants(batch, options_.samples), point, evaluation(attributor_, selector, original.target),
-           take);
+      SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
+      const auto point = [&](const Variant& row, const at::Tensor& out) {
+        const at::Tensor change = noise.uniform(row.step).mul(options_.radius);
+        out.copy_(clean[row.sample]).add_(change.to(clean.device(), clean.scalar_type()));
+      };
+      at::Tensor moved = detail::unknown({batch, options_.samples});
+      std::int64_t done = 0;
+      const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
+        moved[row.sample][row.step].copy_(norm(evaluated.values[i].sub(values[row.sample])));
+        return !options_.progress ||
+               options_.progress({.done = ++done, .total = moved.numel(), .error = -1.0});
+      };
+      Stream stream(clean[0], chunk_size(options_.chunk, clean));
+      stream(all_variants(batch, options_.samples), point, evaluation(attributor_, selector, original.target),
+             take);
 
-    at::Tensor sizes = detail::empty({batch, 1}, at::kDouble);
-    for (std::int64_t n = 0; n < batch; ++n) sizes[n].copy_(norm(values[n]));
-    moved.div_(sizes.masked_fill(sizes.eq(0.0), 1.0));
-    return {.maximum = moved.amax(1), .mean = moved.mean(1)};
+      at::Tensor sizes = detail::empty({batch, 1}, at::kDouble);
+      for (std::int64_t n = 0; n < batch; ++n) sizes[n].copy_(norm(values[n]));
+      moved.div_(sizes.masked_fill(sizes.eq(0.0), 1.0));
+      return {.maximum = moved.amax(1), .mean = moved.mean(1)};
+    });
   }
 
  private:

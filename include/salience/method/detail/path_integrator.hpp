@@ -18,7 +18,6 @@
 #include <salience/method/path.hpp>
 #include <salience/method/streaming.hpp>
 #include <salience/tensor/tensor.hpp>
-#include <salience/tensor/thread_modes.hpp>
 
 namespace salience::detail {
 
@@ -43,13 +42,10 @@ class PathIntegrator {
   }
 
   /// `make(sample, sum)` gives a PathAccumulator for a PathSample<P> and a PathSum&. The result has values,
-  /// evaluations and completeness; `sums` gives what was summed of each sample.
+  /// evaluations and completeness; `sums` gives what was summed of each sample. Called inside of `enter`.
   template <class T, class Make>
-  Attribution operator()(const at::Tensor& input, const T& target, const PathSettings& settings,
+  Attribution operator()(const at::Tensor& input, const T& wanted, const PathSettings& settings,
                          const Make& make, std::vector<PathSum>& sums) const {
-    require_input(input);
-    const Recording recording;
-    const auto& wanted = as_target(target);
     Attribution result{predict(input, wanted)};
     const auto selector = read_as(wanted, result.output_type);
     const auto evaluate = evaluation(gradient_, selector, result.target);
