@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "../commands.hpp"
 #include "../common/json_number.hpp"
 #include "../common/methods.hpp"
 #include "../common/network.hpp"
@@ -50,7 +51,7 @@ std::vector<sal::ContactSheetCell> write_pictures(const fs::path& folder, const 
                                                   const sal::Attribution& attribution, const sal::Image& seen,
                                                   const std::string& caption) {
   const at::Tensor& values = attribution.values;
-  write_tensor(folder / (method + ".pt"), values);
+  sal::save_pt(folder / (method + ".pt"), values);
   std::vector<sal::ContactSheetCell> row{{seen, spaced(caption)}};
   const auto show = [&](const std::string& view, sal::Image picture) {
     sal::save_image(folder / (method + "_" + view + ".png"), picture);
@@ -112,7 +113,7 @@ void list_layers(const sal::ScriptModel& model, const at::Tensor& input) {
   }
 }
 
-void run(const Options& options) {
+void run(const AttributeOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   const ProgressLine progress;
@@ -183,8 +184,8 @@ void run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  Options options;
+int attribute_command(const std::string& called, int argc, char** argv) {
+  AttributeOptions options;
   return run_program(
-      "attribute", options, [&] { return parse(argc, argv, options); }, [&] { run(options); });
+      called, options, [&] { return parse(called, argc, argv, options); }, [&] { run(options); });
 }

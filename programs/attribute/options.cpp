@@ -2,11 +2,12 @@
 
 #include <CLI/CLI.hpp>
 
-int parse(int argc, char** argv, Options& options) {
-  CLI::App app{"Shows what a TorchScript image classifier looked at: predictions and attribution pictures."};
+int parse(const std::string& called, int argc, char** argv, AttributeOptions& options) {
+  CLI::App app("Shows what a TorchScript image classifier looked at: predictions and attribution pictures.",
+               called);
   app.footer(
-      "Example:\n"
-      "  attribute --model vgg16.pt --image sushi.png --labels imagenet_labels.txt --output out\n"
+      "Example:\n  " + called +
+      " --model vgg16.pt --image sushi.png --labels imagenet_labels.txt --output out\n"
       "\n"
       "Writes into --output input.png, prediction.json and figure.png, and for each method METHOD.pt (the "
       "raw\n"

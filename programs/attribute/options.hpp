@@ -7,7 +7,7 @@
 
 #include "../common/settings.hpp"
 
-struct Options : Settings {
+struct AttributeOptions : Settings {
   std::string image;
   std::string output;
   std::string report;
@@ -17,6 +17,6 @@ struct Options : Settings {
   std::int64_t top = 5;
 };
 
-/// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
-/// else -1.
-int parse(int argc, char** argv, Options& options);
+/// Fills `options`; usage and messages begin with `called`. Gives the program's exit status if it should end
+/// here: 0 after --help, 2 for wrong usage; else -1.
+int parse(const std::string& called, int argc, char** argv, AttributeOptions& options);

@@ -86,7 +86,7 @@ nlohmann::json report_method(const std::string& name, const sal::Attribution& at
           {"maps", maps}};
 }
 
-std::string report_page(const Options& options, const std::string& device, const sal::Image& seen,
+std::string report_page(const AttributeOptions& options, const std::string& device, const sal::Image& seen,
                         const nlohmann::json& summary, nlohmann::json methods) {
   const nlohmann::json data{
       {"picture", file_name(options.image)},

@@ -16,5 +16,5 @@ nlohmann::json report_method(const std::string& name, const salience::Attributio
 
 /// The whole page, which needs no other file. `summary` is what prediction.json holds, `methods` a list of
 /// report_method, `seen` what the network saw. Whatever is not UTF-8 in it gets replacement characters.
-std::string report_page(const Options& options, const std::string& device, const salience::Image& seen,
-                        const nlohmann::json& summary, nlohmann::json methods);
+std::string report_page(const AttributeOptions& options, const std::string& device,
+                        const salience::Image& seen, const nlohmann::json& summary, nlohmann::json methods);

@@ -36,7 +36,7 @@ const std::map<std::string, Range>& ranges() {
 
 }  // namespace
 
-Aggregates::Aggregates(const Options& options)
+Aggregates::Aggregates(const DatasetOptions& options)
     : methods_(options.methods), height_(methods_.size()), width_(methods_.size()) {
   for (const char* status : statuses) status_[status] = 0;
   figures_.push_back({.name = "probability", .method = {}, .low = 0, .high = 1});
@@ -166,13 +166,14 @@ nlohmann::json Aggregates::summary(const salience::Labels& labels) const {
   return {{"samples", samples}, {"status", status}, {"classes", classes}, {"figures", figures}};
 }
 
-NamedTensors Aggregates::mean_maps() const {
+salience::NamedTensors Aggregates::mean_maps() const {
   std::vector<std::int64_t> classes, counts;
   for (const auto& [index, of] : classes_) {
     classes.push_back(index);
     counts.push_back(static_cast<std::int64_t>(of.count));
   }
-  NamedTensors tensors{{"class", at::tensor(classes, at::kLong)}, {"count", at::tensor(counts, at::kLong)}};
+  salience::NamedTensors tensors{{"class", at::tensor(classes, at::kLong)},
+                                 {"count", at::tensor(counts, at::kLong)}};
   for (std::size_t m = 0; m < methods_.size(); ++m) {
     at::Tensor maps = at::zeros({std::ssize(classes), height_[m], width_[m]});
     float* next = maps.data_ptr<float>();

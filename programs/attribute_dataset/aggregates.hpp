@@ -2,6 +2,7 @@
 // not depend on who counted what, or when.
 #pragma once
 
+#include <salience/io/pt.hpp>
 #include <salience/target/prediction.hpp>
 
 #include <cstdint>
@@ -14,11 +15,10 @@
 #include "options.hpp"
 #include "shard.hpp"
 #include "team.hpp"
-#include "tensor_file.hpp"
 
 class Aggregates {
  public:
-  explicit Aggregates(const Options& options);
+  explicit Aggregates(const DatasetOptions& options);
 
   void add(const ShardSummary& shard);
 
@@ -32,7 +32,7 @@ class Aggregates {
 
   /// "class" (K) int64, "count" (K) int64, and of each method (K,h,w) float32, the mean over the class's
   /// samples of |values|, summed over the channels.
-  NamedTensors mean_maps() const;
+  salience::NamedTensors mean_maps() const;
 
  private:
   using Counts = std::vector<std::uint64_t>;

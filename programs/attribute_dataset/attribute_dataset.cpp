@@ -20,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "../commands.hpp"
 #include "../common/metrics.hpp"
 #include "../common/program.hpp"
 #include "../common/progress_line.hpp"
@@ -43,7 +44,7 @@ double seconds_since(Clock::time_point start) {
 }
 
 /// A mask that is not found is none, so wrong names would go unnoticed.
-void look_for_masks(const Options& options, const Manifest& manifest) {
+void look_for_masks(const DatasetOptions& options, const Manifest& manifest) {
   if (one_that_needs_masks(options.metrics).empty()) return;
   const std::int64_t first = std::min<std::int64_t>(manifest.size(), 1000);
   for (std::int64_t i = 0; i < first; ++i) {
@@ -55,7 +56,7 @@ void look_for_masks(const Options& options, const Manifest& manifest) {
 
 /// --threads or OMP_NUM_THREADS, or else this rank's share of the cores that it may use: two ranks that each
 /// take all of them slow each other many times.
-int threads_of(const Options& options, Team& team) {
+int threads_of(const DatasetOptions& options, Team& team) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
   sched_getaffinity(0, sizeof(cores), &cores);
@@ -83,7 +84,7 @@ std::string duration(double seconds) {
 /// Rank 0's other part: hands out, keeps the log and says how far all are.
 class Coordinator {
  public:
-  Coordinator(const Options& options, Results& results, std::int64_t samples, Team& team)
+  Coordinator(const DatasetOptions& options, Results& results, std::int64_t samples, Team& team)
       : options_(options),
         results_(results),
         hand_out_(results.missing(), static_cast<std::size_t>(team.size())),
@@ -133,7 +134,7 @@ class Coordinator {
   void clear() const { line_.clear(); }
 
  private:
-  const Options& options_;
+  const DatasetOptions& options_;
   Results& results_;
   HandOut hand_out_;
   int ranks_, dismissed_ = 0;
@@ -245,7 +246,7 @@ void print(const nlohmann::json& summary, std::int64_t computed, double seconds,
   }
 }
 
-void check(const Options& options, Team& team) {
+void check(const DatasetOptions& options, Team& team) {
   std::array problems{static_cast<std::uint64_t>(verify(options, team.rank(), team.size()))};
   team.sum(problems, 1);
   if (team.rank() != 0) return;
@@ -258,7 +259,7 @@ void check(const Options& options, Team& team) {
   std::cout << "every file is there, and is what was written\n";
 }
 
-void attribute(const Options& options, Team& team) {
+void attribute(const DatasetOptions& options, Team& team) {
   const auto begin = Clock::now();
   const bool first = team.rank() == 0;
   const int threads = threads_of(options, team);
@@ -303,19 +304,19 @@ void attribute(const Options& options, Team& team) {
 }
 
 /// What is wrong with a command line is so on all ranks: rank 0 says it.
-int parse_once(int argc, char** argv, Options& options, const Team& team) {
+int parse_once(const std::string& called, int argc, char** argv, DatasetOptions& options, const Team& team) {
   if (team.rank() > 0) {
     std::cout.setstate(std::ios::failbit);
     std::cerr.setstate(std::ios::failbit);
   }
-  const int status = parse(argc, argv, options);
+  const int status = parse(called, argc, argv, options);
   std::cout.clear();
   std::cerr.clear();
   return status;
 }
 
 /// A rank that fails ends all of them, with its own message alone.
-void run(const Options& options, Team& team) {
+void run(const std::string& called, const DatasetOptions& options, Team& team) {
   try {
     if (options.verify) {
       check(options, team);
@@ -325,20 +326,20 @@ void run(const Options& options, Team& team) {
   } catch (const std::exception& error) {
     if (team.size() == 1) throw;
     const std::string text = error.what();
-    std::cerr << "attribute_dataset, rank " + std::to_string(team.rank()) + ": " +
-                     text.substr(0, text.find('\n')) + '\n';
+    std::cerr << called + ", rank " + std::to_string(team.rank()) + ": " + text.substr(0, text.find('\n')) +
+                     '\n';
     team.abort();
   }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int attribute_dataset_command(const std::string& called, int argc, char** argv) {
   // The heaps that other threads than main get are small, and given back and fetched again all the time.
   mallopt(M_ARENA_MAX, 1);  // NOLINT(concurrency-mt-unsafe): there are none yet
-  Options options;
+  DatasetOptions options;
   const std::unique_ptr<Team> team = join_team();
   return run_program(
-      "attribute_dataset", options, [&] { return parse_once(argc, argv, options, *team); },
-      [&] { run(options, *team); });
+      called, options, [&] { return parse_once(called, argc, argv, options, *team); },
+      [&] { run(called, options, *team); });
 }

@@ -14,7 +14,8 @@
 
 namespace sal = salience;
 
-std::string dataset_page(const Options& options, const nlohmann::json& summary, const NamedTensors& maps) {
+std::string dataset_page(const DatasetOptions& options, const nlohmann::json& summary,
+                         const sal::NamedTensors& maps) {
   constexpr std::size_t most = 60;  // classes whose maps the page shows
   nlohmann::json data = summary;
   data["methods"] = options.methods;

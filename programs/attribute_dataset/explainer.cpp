@@ -26,7 +26,7 @@ std::string first_line(const std::exception& error) {
 
 }  // namespace
 
-Explainer::Explainer(const Options& options)
+Explainer::Explainer(const DatasetOptions& options)
     : options_(options),
       labels_(options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels)),
       preprocess_(preprocessor(options)),

@@ -45,7 +45,7 @@ struct Outcome {
 class Explainer {
  public:
   /// Throws what is wrong with the model or an option that can be known before any sample.
-  explicit Explainer(const Options& options);
+  explicit Explainer(const DatasetOptions& options);
 
   /// Never throws for what is wrong with the sample.
   Loaded read(const Manifest& manifest, std::int64_t index) const;
@@ -64,7 +64,7 @@ class Explainer {
  private:
   std::vector<Outcome> compute(const std::vector<Loaded>& samples) const;
 
-  Options options_;
+  DatasetOptions options_;
   salience::Labels labels_;
   Preprocess preprocess_;
   at::Device device_;

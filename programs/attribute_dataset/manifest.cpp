@@ -91,7 +91,7 @@ std::optional<std::vector<std::size_t>> columns_of(std::vector<std::string> head
 
 }  // namespace
 
-Manifest::Manifest(const Options& options) : masks_(options.masks) {
+Manifest::Manifest(const DatasetOptions& options) : masks_(options.masks) {
   if (!options.masks.empty() && !fs::is_directory(masks_)) {
     throw sal::FileError::at(options.masks, "is no folder");
   }

@@ -27,7 +27,7 @@ class Manifest {
  public:
   /// The pictures that the options name: those of --manifest, or all below --images, sorted, with the masks
   /// of the same name below --masks. Throws FileError if there are none, or if the CSV is none.
-  explicit Manifest(const Options& options);
+  explicit Manifest(const DatasetOptions& options);
 
   std::int64_t size() const { return static_cast<std::int64_t>(begins_.size()); }
   Sample operator[](std::int64_t index) const;

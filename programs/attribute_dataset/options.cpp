@@ -5,14 +5,17 @@
 #include "../common/metrics.hpp"
 #include "../common/views.hpp"
 
-int parse(int argc, char** argv, Options& options) {
-  CLI::App app{
+int parse(const std::string& called, int argc, char** argv, DatasetOptions& options) {
+  CLI::App app(
       "Attributes a data set: any number of pictures, on one machine or, under mpirun, on many; a run that "
-      "was stopped goes on where it was."};
+      "was stopped goes on where it was.",
+      called);
   app.footer(
-      "Examples:\n"
-      "  attribute_dataset --model resnet50.pt --images photos --method vanilla --output out\n"
-      "  mpirun -n 8 attribute_dataset --model resnet50.pt --manifest photos.csv --threads 1 --output out\n"
+      "Examples:\n  " + called +
+      " --model resnet50.pt --images photos --method vanilla --output out\n"
+      "  mpirun -n 8 " +
+      called +
+      " --model resnet50.pt --manifest photos.csv --threads 1 --output out\n"
       "\n"
       "Writes into --output shards/ (for torch.load: dict(torch.load(\"shards/0000000.pt\"))), index.csv\n"
       "(sample,path,shard,position,target,score,status), log.jsonl, aggregates.json, mean_maps.pt, "

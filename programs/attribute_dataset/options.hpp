@@ -7,7 +7,7 @@
 
 #include "../common/settings.hpp"
 
-struct Options : Settings {
+struct DatasetOptions : Settings {
   std::string images;
   std::string manifest;
   std::string masks;
@@ -26,6 +26,6 @@ struct Options : Settings {
   double every = 30.0;  ///< seconds between lines of progress where there is no terminal
 };
 
-/// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
-/// else -1.
-int parse(int argc, char** argv, Options& options);
+/// Fills `options`; usage and messages begin with `called`. Gives the program's exit status if it should end
+/// here: 0 after --help, 2 for wrong usage; else -1.
+int parse(const std::string& called, int argc, char** argv, DatasetOptions& options);

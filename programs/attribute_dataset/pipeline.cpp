@@ -30,7 +30,7 @@ std::string log_of(const Block& block, int rank, double write_seconds) {
 
 }  // namespace
 
-Pipeline::Pipeline(const Options& options, const Manifest& manifest, const Shards& shards,
+Pipeline::Pipeline(const DatasetOptions& options, const Manifest& manifest, const Shards& shards,
                    Explainer& explainer, int threads, int rank)
     : options_(options),
       manifest_(manifest),

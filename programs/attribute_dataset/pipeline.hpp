@@ -34,8 +34,8 @@ struct Finished {
 class Pipeline {
  public:
   /// Starts the threads. The model's computes with `threads` of LibTorch's, all others alone.
-  Pipeline(const Options& options, const Manifest& manifest, const Shards& shards, Explainer& explainer,
-           int threads, int rank);
+  Pipeline(const DatasetOptions& options, const Manifest& manifest, const Shards& shards,
+           Explainer& explainer, int threads, int rank);
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
   /// Drops what is not finished.
@@ -69,7 +69,7 @@ class Pipeline {
   void write();
   void guarded(const std::function<void()>& stage);
 
-  const Options& options_;
+  const DatasetOptions& options_;
   const Manifest& manifest_;
   const Shards& shards_;
   Explainer& explainer_;

@@ -14,7 +14,6 @@
 #include "../common/network.hpp"
 #include "../common/run_folder.hpp"
 #include "dataset_page.hpp"
-#include "tensor_file.hpp"
 
 namespace sal = salience;
 namespace fs = std::filesystem;
@@ -75,7 +74,7 @@ std::int64_t shards_of(std::int64_t samples, std::int64_t shard) { return (sampl
 
 }  // namespace
 
-nlohmann::json settings_of(const Options& options, const Manifest& manifest) {
+nlohmann::json settings_of(const DatasetOptions& options, const Manifest& manifest) {
   nlohmann::json settings = settings_json(options);
   const bool listed = !options.manifest.empty();
   settings[listed ? "manifest" : "images"] = {{"count", manifest.size()},
@@ -93,7 +92,7 @@ nlohmann::json settings_of(const Options& options, const Manifest& manifest) {
   return settings;
 }
 
-Results::Results(const Options& options, const Manifest& manifest, const Shards& shards)
+Results::Results(const DatasetOptions& options, const Manifest& manifest, const Shards& shards)
     : options_(options), manifest_(manifest), shards_(shards), folder_(options.output) {
   make_folder(folder_);
   lock_ = open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -168,9 +167,9 @@ nlohmann::json Results::complete(const Aggregates& aggregates, const sal::Labels
   }
   index.commit();
   const nlohmann::json summary = aggregates.summary(labels);
-  const NamedTensors maps = aggregates.mean_maps();
+  const sal::NamedTensors maps = aggregates.mean_maps();
   sal::write_file_atomically(folder_ / "aggregates.json", text_of(summary));
-  sal::write_file_atomically(folder_ / "mean_maps.pt", tensor_file(maps));
+  sal::write_file_atomically(folder_ / "mean_maps.pt", sal::pt_bytes(maps));
   sal::write_file_atomically(folder_ / "index.html", dataset_page(options_, summary, maps));
   for (const char* name : {"aggregates.json", "index.csv", "index.html", "mean_maps.pt", "settings.json"}) {
     sums.out() << sha256_of_file(folder_ / name) << "  " << name << '\n';
@@ -179,7 +178,7 @@ nlohmann::json Results::complete(const Aggregates& aggregates, const sal::Labels
   return summary;
 }
 
-std::int64_t verify(const Options& options, std::int64_t first, std::int64_t step) {
+std::int64_t verify(const DatasetOptions& options, std::int64_t first, std::int64_t step) {
   const fs::path folder = options.output;
   const Shards shards(options);
   std::int64_t problems = 0, looked = 0;

@@ -13,7 +13,7 @@
 #include "shard.hpp"
 
 /// What the bytes of the results depend on.
-nlohmann::json settings_of(const Options& options, const Manifest& manifest);
+nlohmann::json settings_of(const DatasetOptions& options, const Manifest& manifest);
 
 /// While it lives no other run works in the folder.
 class Results {
@@ -21,7 +21,7 @@ class Results {
   /// Makes the folder or takes up what is there; clears away what a killed run left half done, and brings the
   /// log to what the shards say. Throws FileError if the results there were made with other settings, or if
   /// another run is at work.
-  Results(const Options& options, const Manifest& manifest, const Shards& shards);
+  Results(const DatasetOptions& options, const Manifest& manifest, const Shards& shards);
   Results(const Results&) = delete;
   Results& operator=(const Results&) = delete;
   ~Results();
@@ -38,7 +38,7 @@ class Results {
  private:
   void mend_log();
 
-  const Options& options_;
+  const DatasetOptions& options_;
   const Manifest& manifest_;
   const Shards& shards_;
   std::filesystem::path folder_;
@@ -49,4 +49,4 @@ class Results {
 
 /// Says on stderr which results are missing or not what was written; looks at every `step`-th of them from
 /// `first` on. Gives their number. Throws FileError if the folder holds no results.
-std::int64_t verify(const Options& options, std::int64_t first, std::int64_t step);
+std::int64_t verify(const DatasetOptions& options, std::int64_t first, std::int64_t step);

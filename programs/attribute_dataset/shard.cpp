@@ -31,7 +31,7 @@ at::Tensor pooled(const at::Tensor& values) {
   return at::avg_pool2d(sizes, cell, cell, 0, /*ceil_mode=*/true, /*count_include_pad=*/false).squeeze(1);
 }
 
-NamedTensors sums_of(const Block& block, const std::vector<std::string>& methods) {
+sal::NamedTensors sums_of(const Block& block, const std::vector<std::string>& methods) {
   std::map<std::int64_t, std::map<std::string, at::Tensor>> sums;
   for (const Outcome& outcome : block.outcomes) {
     if (outcome.record.at("status") != "done") continue;
@@ -44,7 +44,7 @@ NamedTensors sums_of(const Block& block, const std::vector<std::string>& methods
   }
   std::vector<std::int64_t> classes;
   for (const auto& entry : sums) classes.push_back(entry.first);
-  NamedTensors tensors{{"class", at::tensor(classes, at::kLong)}};
+  sal::NamedTensors tensors{{"class", at::tensor(classes, at::kLong)}};
   if (classes.empty()) return tensors;
   for (const std::string& method : methods) {
     std::vector<at::Tensor> maps;
@@ -55,7 +55,7 @@ NamedTensors sums_of(const Block& block, const std::vector<std::string>& methods
 }
 
 /// What the shard's file holds of the samples that have values.
-NamedTensors tensors_of(const std::vector<const Outcome*>& outcomes, const Options& options) {
+sal::NamedTensors tensors_of(const std::vector<const Outcome*>& outcomes, const DatasetOptions& options) {
   std::vector<std::int64_t> samples, targets;
   std::vector<double> scores;
   for (const Outcome* outcome : outcomes) {
@@ -64,9 +64,9 @@ NamedTensors tensors_of(const std::vector<const Outcome*>& outcomes, const Optio
     const nlohmann::json& score = outcome->record.at("score");
     scores.push_back(score.is_null() ? std::numeric_limits<double>::quiet_NaN() : score.get<double>());
   }
-  NamedTensors tensors{{"sample", at::tensor(samples, at::kLong)},
-                       {"target", at::tensor(targets, at::kLong)},
-                       {"score", at::tensor(scores, at::kDouble)}};
+  sal::NamedTensors tensors{{"sample", at::tensor(samples, at::kLong)},
+                            {"target", at::tensor(targets, at::kLong)},
+                            {"score", at::tensor(scores, at::kDouble)}};
   if (options.no_raw || outcomes.empty()) return tensors;
   for (const std::string& method : options.methods) {
     std::vector<at::Tensor> values;
@@ -118,9 +118,9 @@ ShardSummary Shards::write(const Block& block, const Explainer& explainer) const
     samples.push_back(std::move(record));
   }
 
-  write_file(path(block.shard, ".pt"), tensor_file(tensors_of(with_values, options_)), files);
+  write_file(path(block.shard, ".pt"), sal::pt_bytes(tensors_of(with_values, options_)), files);
   summary.sums = sums_of(block, options_.methods);
-  write_file(path(block.shard, ".sums.pt"), tensor_file(summary.sums), files);
+  write_file(path(block.shard, ".sums.pt"), sal::pt_bytes(summary.sums), files);
   for (const Outcome* outcome : with_values) {
     if (options_.views.empty() || outcome->record.at("status") != "done") continue;
     const sal::Image seen = explainer.picture(outcome->input);
@@ -155,5 +155,5 @@ bool Shards::finished(std::int64_t shard) const {
 nlohmann::json Shards::record(std::int64_t shard) const { return read_json(path(shard, ".json")); }
 
 ShardSummary Shards::read(std::int64_t shard) const {
-  return {.record = record(shard), .sums = read_tensor_file(path(shard, ".sums.pt"))};
+  return {.record = record(shard), .sums = sal::load_named_pt(path(shard, ".sums.pt"))};
 }

@@ -1,6 +1,8 @@
 // A shard: what becomes of one block of consecutive samples, and its files.
 #pragma once
 
+#include <salience/io/pt.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -9,7 +11,6 @@
 
 #include "explainer.hpp"
 #include "options.hpp"
-#include "tensor_file.hpp"
 
 /// The outcomes of block i: samples i * N to i * N + N - 1 of the manifest.
 struct Block {
@@ -20,13 +21,14 @@ struct Block {
 /// What the aggregates need of a shard, and what another run reads back.
 struct ShardSummary {
   nlohmann::json record;  ///< {"shard", "samples": [RECORD...], "files": {NAME: {"bytes", "sha256"}}}
-  NamedTensors sums;      ///< "class" (K) int64, and of each method (K,h,w) float64: sums of pooled |values|
+  salience::NamedTensors
+      sums;  ///< "class" (K) int64, and of each method (K,h,w) float64: sums of pooled |values|
 };
 
 /// The folder of results.
 class Shards {
  public:
-  explicit Shards(const Options& options) : options_(options), folder_(options.output) {}
+  explicit Shards(const DatasetOptions& options) : options_(options), folder_(options.output) {}
 
   /// Writes the block's files, the record last: a shard with its record is whole. The same outcomes give the
   /// same bytes. May be called by several threads at once.
@@ -43,7 +45,7 @@ class Shards {
   std::filesystem::path path(std::int64_t shard, const std::string& ending) const;
   void write_file(const std::filesystem::path& path, std::string_view bytes, nlohmann::json& files) const;
 
-  const Options& options_;
+  const DatasetOptions& options_;
   std::filesystem::path folder_;
 };
 

@@ -30,6 +30,8 @@ struct GivenOrPredicted {
 
 }  // namespace
 
+std::span<const sal::MethodEntry> registered_methods() { return sal::methods(); }
+
 std::vector<std::string> method_names() { return sal::method_names(); }
 
 std::string methods_that_take(const std::string& option) {

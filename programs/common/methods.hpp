@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,11 @@
 
 namespace salience {
 class ScriptModel;
-}
+struct MethodEntry;
+}  // namespace salience
+
+/// The library's methods(), compiled once.
+std::span<const salience::MethodEntry> registered_methods();
 
 /// The class to explain of each sample of a batch; the predicted one where there is none.
 using Classes = std::vector<std::optional<std::int64_t>>;

@@ -1,12 +1,9 @@
 #include "network.hpp"
 
-#include <torch/csrc/jit/serialization/pickle.h>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/target_selector.hpp>
 
 #include <charconv>
-#include <string_view>
-#include <vector>
 
 namespace sal = salience;
 namespace fs = std::filesystem;
@@ -85,9 +82,4 @@ void make_folder(const fs::path& folder) {
   if (error || !fs::is_directory(folder)) {
     throw sal::FileError::at(folder.string(), "cannot be made a folder: " + error.message());
   }
-}
-
-void write_tensor(const fs::path& path, const at::Tensor& tensor) {
-  const std::vector<char> bytes = torch::jit::pickle_save(tensor.cpu().contiguous());
-  sal::write_file_atomically(path, std::string_view(bytes.data(), bytes.size()));
 }

@@ -46,6 +46,3 @@ std::string label_of(std::int64_t index, const salience::Labels& labels);
 
 /// Makes the folder if it is missing. Throws FileError if that fails.
 void make_folder(const std::filesystem::path& folder);
-
-/// Writes the tensor as a file for Python's torch.load.
-void write_tensor(const std::filesystem::path& path, const at::Tensor& tensor);

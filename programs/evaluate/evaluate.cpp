@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "../commands.hpp"
 #include "../common/methods.hpp"
 #include "../common/metrics.hpp"
 #include "../common/network.hpp"
@@ -47,7 +48,7 @@ double seconds(const auto& work) {
 /// Everything that explains and measures.
 class Evaluation {
  public:
-  explicit Evaluation(const Options& options)
+  explicit Evaluation(const EvaluateOptions& options)
       : options_(options),
         preprocess_(preprocessor(options)),
         device_(device(options)),
@@ -131,7 +132,7 @@ class Evaluation {
     for (const std::string& name : options_.methods) methods_.at(name)(input, {index});
   }
 
-  const Options& options_;
+  const EvaluateOptions& options_;
   Preprocess preprocess_;
   at::Device device_;
   sal::ScriptModel model_;
@@ -173,7 +174,7 @@ void print(const nlohmann::json& results, long skipped) {
   }
 }
 
-void run(const Options& options) {
+void run(const EvaluateOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   const ProgressLine progress;
@@ -226,8 +227,8 @@ void run(const Options& options) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  Options options;
+int evaluate_command(const std::string& called, int argc, char** argv) {
+  EvaluateOptions options;
   return run_program(
-      "evaluate", options, [&] { return parse(argc, argv, options); }, [&] { run(options); });
+      called, options, [&] { return parse(called, argc, argv, options); }, [&] { run(options); });
 }

@@ -12,8 +12,8 @@
 
 namespace sal = salience;
 
-std::string evaluation_page(const Options& options, const sal::Labels& labels, const nlohmann::json& results,
-                            const std::vector<Record>& records, long skipped) {
+std::string evaluation_page(const EvaluateOptions& options, const sal::Labels& labels,
+                            const nlohmann::json& results, const std::vector<Record>& records, long skipped) {
   nlohmann::json data = results;
   data["skipped"] = skipped;
   data["model"] = std::filesystem::path(options.model).filename().string();

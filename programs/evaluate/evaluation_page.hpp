@@ -12,5 +12,5 @@
 
 /// The whole page, which needs no other file. `results` is what summary() gave, `skipped` how many pictures
 /// could not be read.
-std::string evaluation_page(const Options& options, const salience::Labels& labels,
+std::string evaluation_page(const EvaluateOptions& options, const salience::Labels& labels,
                             const nlohmann::json& results, const std::vector<Record>& records, long skipped);

@@ -4,12 +4,13 @@
 
 #include "../common/metrics.hpp"
 
-int parse(int argc, char** argv, Options& options) {
-  CLI::App app{
-      "Compares attribution methods on a TorchScript image classifier by figures over many pictures."};
+int parse(const std::string& called, int argc, char** argv, EvaluateOptions& options) {
+  CLI::App app(
+      "Compares attribution methods on a TorchScript image classifier by figures over many pictures.",
+      called);
   std::string footer =
-      "Example:\n"
-      "  evaluate --model vgg16.pt --images photos --methods vanilla,grad_cam --metrics deletion,road \\\n"
+      "Example:\n  " + called +
+      " --model vgg16.pt --images photos --methods vanilla,grad_cam --metrics deletion,road \\\n"
       "    --output out\n"
       "\n"
       "Explained is the class that the model predicts. Writes into --output metrics.csv\n"

@@ -6,7 +6,7 @@
 
 #include "../common/settings.hpp"
 
-struct Options : Settings {
+struct EvaluateOptions : Settings {
   std::string images;
   std::string masks;
   std::string output;
@@ -15,6 +15,6 @@ struct Options : Settings {
   std::string sign = "auto";
 };
 
-/// Fills `options`. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
-/// else -1.
-int parse(int argc, char** argv, Options& options);
+/// Fills `options`; usage and messages begin with `called`. Gives the program's exit status if it should end
+/// here: 0 after --help, 2 for wrong usage; else -1.
+int parse(const std::string& called, int argc, char** argv, EvaluateOptions& options);

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Whatever a value in a record depends on, but its method's and metric's name.
-nlohmann::json settings_of(const Options& options) {
+nlohmann::json settings_of(const EvaluateOptions& options) {
   nlohmann::json settings = settings_json(options);
   settings["images"] = absolute(options.images);
   settings["masks"] = absolute(options.masks);
@@ -30,7 +30,7 @@ std::string digits(const nlohmann::json& value) {
 
 }  // namespace
 
-Records::Records(fs::path folder, const Options& options) : folder_(std::move(folder)) {
+Records::Records(fs::path folder, const EvaluateOptions& options) : folder_(std::move(folder)) {
   claim_folder(folder_, "images", settings_of(options));
 }
 
@@ -51,7 +51,7 @@ bool holds(const Record& record, const std::string& method, const std::vector<st
   return true;
 }
 
-std::string csv(const std::vector<Record>& records, const Options& options) {
+std::string csv(const std::vector<Record>& records, const EvaluateOptions& options) {
   std::string text = "image,method,metric,value\n";
   for (const Record& record : records) {
     const std::string image = csv_field(record.at("image").get<std::string>());

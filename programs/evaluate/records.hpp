@@ -18,7 +18,7 @@ class Records {
  public:
   /// Makes the folder, or takes up what is there. Throws FileError if that was made with other settings, or
   /// if it cannot be written.
-  Records(std::filesystem::path folder, const Options& options);
+  Records(std::filesystem::path folder, const EvaluateOptions& options);
 
   /// The picture's record; empty if there is none yet.
   Record read(const std::string& image) const;
@@ -39,4 +39,4 @@ bool holds(const Record& record, const std::string& method, const std::vector<st
 
 /// image,method,metric,value in the order of the records, with as many digits as a double has; nan where a
 /// metric has no value.
-std::string csv(const std::vector<Record>& records, const Options& options);
+std::string csv(const std::vector<Record>& records, const EvaluateOptions& options);

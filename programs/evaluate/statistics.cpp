@@ -52,7 +52,7 @@ nlohmann::json costs(const std::vector<Record>& records, const std::vector<std::
   return costs;
 }
 
-nlohmann::json curves(const std::vector<Record>& records, const Options& options) {
+nlohmann::json curves(const std::vector<Record>& records, const EvaluateOptions& options) {
   auto curves = nlohmann::json::object();
   for (const char* name : {"deletion", "insertion", "road_strongest_first", "road_weakest_first"}) {
     for (const std::string& method : options.methods) {
@@ -87,7 +87,7 @@ Interval bootstrap(const at::Tensor& rows, std::uint64_t seed) {
   return {.mean = rows.mean(0), .low = means.quantile(0.025, 0), .high = means.quantile(0.975, 0)};
 }
 
-nlohmann::json summary(const std::vector<Record>& records, const Options& options) {
+nlohmann::json summary(const std::vector<Record>& records, const EvaluateOptions& options) {
   auto metrics = nlohmann::json::array();
   for (const MetricName& metric : metric_names()) {
     if (std::ranges::find(options.metrics, metric.name) == options.metrics.end()) continue;

@@ -23,4 +23,4 @@ Interval bootstrap(const at::Tensor& rows, std::uint64_t seed);
 /// [{"name", "meaning", "higher", "results": {METHOD: {"mean", "low", "high", "count"}}}], "costs": {METHOD:
 /// {"seconds", "forwards"}}, "curves": {NAME: {"fraction", "methods": {METHOD: {"mean", "low", "high"}}}}}. A
 /// metric without any value has no mean.
-nlohmann::json summary(const std::vector<Record>& records, const Options& options);
+nlohmann::json summary(const std::vector<Record>& records, const EvaluateOptions& options);

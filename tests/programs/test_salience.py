@@ -1,0 +1,104 @@
+"""The program `salience`: it chooses a command, says what a stranger needs, and gives the exit status of the command."""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+DATA = PROJECT / "examples" / "data"
+COMMANDS = ("attribute", "evaluate", "dataset", "methods")
+PICTURE = ("--model", DATA / "scenes.pt", "--image", DATA / "scene_heart.png", "--labels", DATA / "labels.txt", "--size", "96x96")
+
+
+def run(*arguments, program="SALIENCE_PROGRAM"):
+    return subprocess.run([os.environ[program], *map(str, arguments)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=300)
+
+
+class Salience(unittest.TestCase):
+    def test_help_names_every_command(self):
+        done = run("--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("Usage: salience [OPTIONS] SUBCOMMAND", done.stdout)
+        for command in COMMANDS:
+            self.assertRegex(done.stdout, rf"(?m)^  {command} ")
+
+    def test_version_is_that_of_the_header(self):
+        header = (PROJECT / "include" / "salience" / "version.hpp").read_text(encoding="utf-8")
+        version = re.search(r'define SALIENCE_VERSION "(.*)"', header).group(1)
+        done = run("--version")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, rf"^salience {re.escape(version)}, LibTorch \d+\.\d+")
+
+    def test_each_command_has_help_that_says_how_it_was_called(self):
+        for command in COMMANDS:
+            done = run(command, "--help")
+            if command in ("evaluate", "dataset") and "without OpenSSL" in done.stderr:
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertTrue(done.stderr.startswith(f"salience {command}: "), done.stderr)
+                continue
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(f"Usage: salience {command} [OPTIONS]", done.stdout)
+            if command != "methods":
+                self.assertIn(f"  salience {command} --model", done.stdout)
+        done = run("--help", program="SALIENCE_ATTRIBUTE")
+        self.assertIn("Usage: attribute [OPTIONS]", done.stdout)
+        self.assertIn("\n  attribute --model", done.stdout)
+
+    def test_what_is_no_command_is_wrong_usage(self):
+        done = run("atribute", "--model", "x.pt")
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(done.stderr.splitlines()[0], "salience: there is no command 'atribute'")
+        self.assertIn("Commands: " + " ".join(COMMANDS), done.stderr)
+        done = run()
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(done.stderr.splitlines()[0], "salience: name a command")
+        for option in ("--nonsense", "--model"):
+            self.assertEqual(run(option).returncode, 2)
+
+    def test_a_command_is_its_short_name(self):
+        with tempfile.TemporaryDirectory() as folder:
+            long = run("attribute", *PICTURE, "--output", pathlib.Path(folder, "long"), "--method", "grad_cam")
+            short = run(*PICTURE, "--output", pathlib.Path(folder, "short"), "--method", "grad_cam", program="SALIENCE_ATTRIBUTE")
+            self.assertEqual((long.returncode, long.stderr), (0, ""))
+            self.assertEqual((short.returncode, short.stderr), (0, ""))
+            self.assertEqual(long.stdout, short.stdout)
+            self.assertIn("target: heart, class", long.stdout)
+            files = sorted(path.name for path in pathlib.Path(folder, "long").iterdir())
+            self.assertIn("grad_cam.pt", files)
+            for name in files:
+                if name != "prediction.json":  # which holds seconds
+                    self.assertEqual(pathlib.Path(folder, "long", name).read_bytes(), pathlib.Path(folder, "short", name).read_bytes())
+
+    def test_errors_begin_with_how_it_was_called(self):
+        wrong = ("--model", "missing.pt", "--image", DATA / "scene_heart.png", "--output", "/tmp/never")
+        for done, called in ((run("attribute", *wrong), "salience attribute"), (run(*wrong, program="SALIENCE_ATTRIBUTE"), "attribute")):
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr, f"{called}: missing.pt: there is no such file\n")
+        self.assertEqual(run("attribute").returncode, 2)
+        self.assertEqual(run("methods", "--wrong").returncode, 2)
+
+
+class Registry(unittest.TestCase):
+    def test_the_table_of_the_documentation_is_the_registrys(self):
+        page = (PROJECT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
+        done = run("methods", "--markdown")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("\n\n" + done.stdout + "\n", page, "paste what `salience methods --markdown` prints")
+        for title, name in re.findall(r"\[([^]]+)\]\((\w+\.md)\)", done.stdout):
+            self.assertTrue((PROJECT / "docs" / "methods" / name).is_file(), f"{title}: there is no page {name}")
+
+    def test_the_command_line_and_the_list_have_the_same_methods(self):
+        table = re.findall(r"\| `(\w+)` \|", run("methods", "--markdown").stdout)
+        self.assertGreater(len(table), 10)
+        listed = re.findall(r"(?m)^(\w+) ", run("methods").stdout)
+        self.assertEqual(listed, table)
+        offered = re.search(r"--method TEXT:{([^}]+)}", run("attribute", "--help").stdout).group(1).split(",")
+        self.assertEqual(offered, table)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
