@@ -149,7 +149,10 @@ void for_each_attributor(const std::function<void(const Listed&)>& check) {
   }
 }
 
-at::Tensor batch(at::ScalarType dtype = at::kDouble) { return normal({3, 3, 9, 8}, dtype, 4); }
+/// Three pictures of other colours, which the network takes for three classes.
+at::Tensor batch(at::ScalarType dtype = at::kDouble) {
+  return normal({3, 3, 9, 8}, at::kDouble, 4).add(normal({3, 3, 1, 1}, at::kDouble, 7), 2.0).to(dtype);
+}
 
 /// Everything that an attribution holds.
 std::vector<at::Tensor> all_of(const Attribution& a) {
@@ -295,6 +298,10 @@ TEST_CASE("promise 3: a batch gives what its samples give one by one, and a chun
     const Network network;
     const at::Tensor input = batch();
     const Attribution whole = listed.make(network.model(), 0)(input);
+    for (const std::int64_t n : {1, 2}) {  // or a row explained for another's class would not be seen
+      REQUIRE(whole.target[n].item<std::int64_t>() != whole.target[0].item<std::int64_t>());
+    }
+    REQUIRE(whole.target[1].item<std::int64_t>() != whole.target[2].item<std::int64_t>());
     const auto close = [](const Attribution& a, const Attribution& b) {
       const std::vector<at::Tensor> left = all_of(a), right = all_of(b);
       REQUIRE(left.size() == right.size());
