@@ -18,9 +18,6 @@ using support::same;
 namespace {
 
 const at::Tensor slope = normal({6}, at::kDouble, 6);
-const auto linear = [](const at::Tensor& x) {
-  return x.mul(slope.to(x.scalar_type())).sum(1, /*keepdim=*/true).add(3.0);
-};
 /// Elementwise and bumpy, so that rows are independent bit by bit.
 const auto bumpy = [](const at::Tensor& x) { return x.sin().mul(x).add(x.relu()); };
 /// Rectifiers with kinks on the way.

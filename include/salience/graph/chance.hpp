@@ -11,6 +11,7 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/script.h>
 
+#include <salience/error.hpp>
 #include <salience/graph/dropout.hpp>
 #include <salience/graph/nodes.hpp>
 
