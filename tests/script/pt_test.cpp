@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "../support.hpp"
@@ -82,4 +83,20 @@ TEST_CASE("pt: a damaged file is refused or gives other values, and takes no mor
     damaged[place] = static_cast<char>(damaged[place] ^ (place % 3 == 0 ? 0x80 : 0x05));
     attempt(damaged);
   }
+}
+
+TEST_CASE("pt: a storage that claims more values than its file has is refused") {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder.path / "one.pt";
+  std::string bytes = pt_bytes(normal({3, 4}));
+  const auto put = [&](std::string_view old, std::string_view with) {
+    const std::size_t place = bytes.find(old, bytes.find("Storage"));
+    REQUIRE(place != std::string::npos);
+    bytes.replace(place, old.size(), with);
+  };
+  put("K\x0c", "K\xf0");                // 240 values in the storage
+  put("(K\x03K\x04t", "(K\x3cK\x04t");  // of a tensor (60, 4)
+  write_file_atomically(path, std::string_view(bytes));
+  CHECK(message<FileError>([&] { load_pt(path); }) ==
+        path.string() + ": is damaged: a tensor reaches beyond its values");
 }

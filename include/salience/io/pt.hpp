@@ -6,12 +6,17 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include <caffe2/serialize/in_memory_adapter.h>
+#include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/pickle.h>
+#include <torch/csrc/jit/serialization/unpickler.h>
 #include <torch/script.h>
 
 #include <salience/error.hpp>
@@ -52,10 +57,17 @@ inline bool honest_zip(std::string_view bytes) {
   return true;
 }
 
-/// Does a tensor that was read lie within its storage? LibTorch does not look.
-inline bool within_storage(const at::Tensor& tensor) {
+/// How many bytes there are in the file for the storage that begins there.
+using RecordSizes = std::unordered_map<const void*, std::size_t>;
+
+/// Does a tensor that was read lie within its storage, and that within what was in the file? LibTorch looks
+/// at neither.
+inline bool within_storage(const at::Tensor& tensor, const RecordSizes& records) {
   if (!tensor.defined() || tensor.layout() != at::kStrided) return false;
-  const std::uint64_t held = tensor.storage().nbytes() / static_cast<std::size_t>(tensor.element_size());
+  const std::size_t bytes = tensor.storage().nbytes();
+  const auto record = records.find(tensor.storage().data());
+  if (bytes > 0 && (record == records.end() || bytes > record->second)) return false;
+  const std::uint64_t held = bytes / static_cast<std::size_t>(tensor.element_size());
   const std::int64_t begin = tensor.storage_offset();
   const at::IntArrayRef sizes = tensor.sizes(), strides = tensor.strides();
   const auto negative = [](std::int64_t value) { return value < 0; };
@@ -74,25 +86,59 @@ inline bool within_storage(const at::Tensor& tensor) {
   return last < held;
 }
 
-inline c10::IValue load_pickle(const std::filesystem::path& path) {
+/// What torch.save wrote, and how large its storages are.
+struct LoadedPickle {
+  c10::IValue value;
+  RecordSizes records;
+};
+
+/// As torch::jit::pickle_load, which does not tell how large the storages are that it finds.
+inline LoadedPickle unpickled(const std::vector<std::uint8_t>& bytes) {
+  caffe2::serialize::PyTorchStreamReader archive(
+      std::make_shared<caffe2::serialize::MemoryReadAdapter>(bytes.data(), static_cast<off_t>(bytes.size())));
+  const auto [pickle, size] = archive.getRecord("data.pkl");
+  const std::string_view text(static_cast<const char*>(pickle.get()), size);
+  std::size_t done = 0;
+  LoadedPickle loaded;
+  torch::jit::Unpickler unpickler(
+      [&](char* buffer, std::size_t count) {
+        count = text.copy(buffer, count, done);
+        done += count;
+        return count;
+      },
+      nullptr, nullptr,
+      [&](const std::string& name) {
+        auto [data, length] = archive.getRecord("data/" + name);
+        loaded.records[data.get()] = length;
+        return std::move(data);
+      },
+      c10::Device(at::kCPU));
+  unpickler.set_version(archive.version());
+  loaded.value = unpickler.parse_ivalue();
+  return loaded;
+}
+
+inline LoadedPickle load_pickle(const std::filesystem::path& path) {
   const std::vector<std::uint8_t> bytes = read_file(path);
-  std::vector<char> characters(bytes.begin(), bytes.end());
-  if (!honest_zip(std::string_view(characters.data(), characters.size()))) {
+  if (!honest_zip({reinterpret_cast<const char*>(bytes.data()), bytes.size()})) {
     throw file_error(path, "is not what torch.save writes, or is cut off");
   }
   try {
-    return torch::jit::pickle_load(characters);
+    return unpickled(bytes);
   } catch (const std::exception& error) {
     std::throw_with_nested(
         file_error(path, concat("is not what torch.save writes of tensors: ", first_cause(error))));
   }
 }
 
-inline at::Tensor loaded_tensor(const std::filesystem::path& path, const c10::IValue& value) {
+inline at::Tensor loaded_tensor(const std::filesystem::path& path, const c10::IValue& value,
+                                const RecordSizes& records) {
   if (!value.isTensor())
     throw file_error(path, concat("holds a ", value.tagKind(), " where a tensor was expected"));
   at::Tensor tensor = value.toTensor();
-  if (!within_storage(tensor)) throw file_error(path, "is damaged: a tensor reaches beyond its values");
+  if (!within_storage(tensor, records)) {
+    throw file_error(path, "is damaged: a tensor reaches beyond its values");
+  }
   return tensor;
 }
 
@@ -140,24 +186,26 @@ inline void save_pt(const std::filesystem::path& path, const NamedTensors& tenso
   write_file_atomically(path, pt_bytes(tensors));
 }
 
-/// The tensor of a file that save_pt or Python's `torch.save(tensor, path)` wrote, on the CPU or where it was
-/// when that was written. Throws FileError, with the file's path, if it cannot be read, holds anything else,
-/// or is damaged in a way that shows; no entry of it may take more memory than the file's size, up to 4 GiB.
+/// The tensor of a file that save_pt or Python's `torch.save(tensor, path)` wrote, on the CPU. Throws
+/// FileError, with the file's path, if it cannot be read, holds anything else, or is damaged in a way that
+/// shows; no entry of it may take more memory than the file's size, up to 4 GiB.
 inline at::Tensor load_pt(const std::filesystem::path& path) {
-  return detail::loaded_tensor(path, detail::load_pickle(path));
+  const detail::LoadedPickle loaded = detail::load_pickle(path);
+  return detail::loaded_tensor(path, loaded.value, loaded.records);
 }
 
 /// The tensors of a file that save_pt wrote of NamedTensors, or Python's `torch.save` of a dict from names to
 /// tensors, in the file's order. Throws as load_pt.
 inline NamedTensors load_named_pt(const std::filesystem::path& path) {
-  const c10::IValue value = detail::load_pickle(path);
+  const detail::LoadedPickle loaded = detail::load_pickle(path);
+  const c10::IValue& value = loaded.value;
   NamedTensors tensors;
   const auto add = [&](const c10::IValue& name, const c10::IValue& tensor) {
     if (!name.isString()) {
       throw detail::file_error(path,
                                detail::concat("holds a ", name.tagKind(), " where a name was expected"));
     }
-    tensors.emplace_back(name.toStringRef(), detail::loaded_tensor(path, tensor));
+    tensors.emplace_back(name.toStringRef(), detail::loaded_tensor(path, tensor, loaded.records));
   };
   if (value.isGenericDict()) {
     for (const auto& pair : value.toGenericDict()) add(pair.key(), pair.value());
