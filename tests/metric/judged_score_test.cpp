@@ -8,6 +8,10 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/integrated_gradients.hpp>
 
+#include <c10/core/DispatchKey.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -206,4 +210,42 @@ TEST_CASE("a score of one's own must be given to completeness and infidelity too
   // A function that is a class's logit is found by the class.
   const Attribution first = IntegratedGradients(net, {.steps = 200})(input, pictures::plain);
   CHECK(Completeness(net)(input, first, ClassIndex{0}).relative.max().item<double>() < 1e-6);
+}
+
+TEST_CASE(
+    "whatever modes the caller's thread is in, the metrics are the same, also from a blurred baseline") {
+  const at::Tensor single = input.to(at::kFloat);  // autocast leaves float64 alone
+  const auto model = [](const at::Tensor& x) { return net(x.to(at::kDouble)); };
+  const Attribution attribution = of_classes({1, 2});
+  const Baseline blurred = Baseline::blurred(1.0);
+  const auto all = [&] {
+    const RoadCurves road = Road(model, {.fractions = {0.3, 0.6}})(single, attribution);
+    return std::vector<at::Tensor>{
+        Deletion(model, {.baseline = blurred, .steps = 8})(single, attribution).score,
+        Insertion(model, {.baseline = blurred, .steps = 8})(single, attribution).area,
+        road.most_relevant_first,
+        road.gap,
+        Confidence(model, {.baseline = blurred})(single, attribution).drop,
+        Completeness(model, {.baseline = blurred})(single, attribution).absolute,
+        Infidelity(model, {.samples = 3})(single, attribution)};
+  };
+  const auto check_same = [](const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      CHECK(same(a[i], b[i]));
+      CHECK_FALSE(a[i].is_inference());
+    }
+  };
+  const std::vector<at::Tensor> expected = all();
+  {
+    const c10::InferenceMode inference;
+    check_same(all(), expected);
+  }
+  {
+    const c10::NoGradGuard no_grad;
+    check_same(all(), expected);
+  }
+  // As at::autocast does it, in every version.
+  c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, false);
+  check_same(all(), expected);
+  c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, true);
 }

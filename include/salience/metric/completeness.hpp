@@ -9,6 +9,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/model/concepts.hpp>
 #include <salience/target/target_selector.hpp>
@@ -54,20 +55,23 @@ class Completeness {
   template <class T = ArgMax>
   CompletenessError operator()(const at::Tensor& input, const Attribution& attribution,
                                const T& target = T{}) const {
-    const auto selector = judged_as_attributed(target, attribution);
-    const VariantScores scores(model_, input, attribution.target, selector);
-    const at::Tensor& values = attribution.values;
-    if (!values.defined() || values.dim() < 1 || values.size(0) != input.size(0)) {
-      throw ArgumentError(detail::concat("values of shape ", detail::shape(values),
-                                         " are no attribution of an input of shape ", detail::shape(input)));
-    }
-    const at::Tensor baseline = only_baseline(options_.baseline, input);
-    const at::Tensor begin =
-        scores(1, 0, [&](const Variant& row, const at::Tensor& out) { out.copy_(baseline[row.sample]); });
-    const at::Tensor change = scores.clean().sub(begin.select(1, 0));
-    const at::Tensor sum = values.detach().reshape({input.size(0), -1}).to(at::kCPU, at::kDouble).sum(1);
-    const at::Tensor missing = sum.sub(change);
-    return {.absolute = missing, .relative = missing.div(change).abs_().masked_fill_(missing.eq(0.0), 0.0)};
+    return enter([&]() -> CompletenessError {
+      const auto selector = judged_as_attributed(target, attribution);
+      const VariantScores scores(model_, input, attribution.target, selector);
+      const at::Tensor& values = attribution.values;
+      if (!values.defined() || values.dim() < 1 || values.size(0) != input.size(0)) {
+        throw ArgumentError(detail::concat("values of shape ", detail::shape(values),
+                                           " are no attribution of an input of shape ",
+                                           detail::shape(input)));
+      }
+      const at::Tensor baseline = only_baseline(options_.baseline, input);
+      const at::Tensor begin =
+          scores(1, 0, [&](const Variant& row, const at::Tensor& out) { out.copy_(baseline[row.sample]); });
+      const at::Tensor change = scores.clean().sub(begin.select(1, 0));
+      const at::Tensor sum = values.detach().reshape({input.size(0), -1}).to(at::kCPU, at::kDouble).sum(1);
+      const at::Tensor missing = sum.sub(change);
+      return {.absolute = missing, .relative = missing.div(change).abs_().masked_fill_(missing.eq(0.0), 0.0)};
+    });
   }
 
  private:

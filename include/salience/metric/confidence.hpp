@@ -9,6 +9,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/metric/pixel_map.hpp>
 #include <salience/model/concepts.hpp>
@@ -54,29 +55,31 @@ class Confidence {
   template <class T = ArgMax>
   ConfidenceChange operator()(const at::Tensor& input, const Attribution& attribution,
                               const T& target = T{}) const {
-    const auto selector = judged_by<Probability>(target, attribution);
-    const VariantScores scores(model_, input, attribution.target, selector);
-    const at::Tensor clean = input.detach();
-    const at::Tensor baseline = only_baseline(options_.baseline, input);
-    const at::Tensor map = detail::pixel_map_of(input, attribution.values, options_.map).clamp_min(0.0);
-    const auto point = [&](const Variant& row, const at::Tensor& out) {
-      const at::Tensor& own = map[row.sample];
-      // A map without a positive value shows nothing.
-      const at::Tensor shown = own.div(own.max().clamp_min(1e-300)).to(clean.device(), clean.scalar_type());
-      const at::Tensor way = clean[row.sample].sub(baseline[row.sample]);
-      out.copy_(baseline[row.sample]).add_(way.mul_(shown.expand_as(out)));
-    };
-    const at::Tensor shown = scores(1, options_.chunk, point).select(1, 0);
-    const at::Tensor& whole = scores.clean();
-    for (const at::Tensor& score : {whole, shown}) {
-      const double least = score.min().template item<double>();
-      if (least < 0.0) {
-        throw ArgumentError::out_of_range("the score of a confidence", least,
-                                          "at least 0, as a probability is; a logit is no confidence");
+    return enter([&]() -> ConfidenceChange {
+      const auto selector = judged_by<Probability>(target, attribution);
+      const VariantScores scores(model_, input, attribution.target, selector);
+      const at::Tensor clean = input.detach();
+      const at::Tensor baseline = only_baseline(options_.baseline, input);
+      const at::Tensor map = detail::pixel_map_of(input, attribution.values, options_.map).clamp_min(0.0);
+      const auto point = [&](const Variant& row, const at::Tensor& out) {
+        const at::Tensor& own = map[row.sample];
+        // A map without a positive value shows nothing.
+        const at::Tensor shown = own.div(own.max().clamp_min(1e-300)).to(clean.device(), clean.scalar_type());
+        const at::Tensor way = clean[row.sample].sub(baseline[row.sample]);
+        out.copy_(baseline[row.sample]).add_(way.mul_(shown.expand_as(out)));
+      };
+      const at::Tensor shown = scores(1, options_.chunk, point).select(1, 0);
+      const at::Tensor& whole = scores.clean();
+      for (const at::Tensor& score : {whole, shown}) {
+        const double least = score.min().template item<double>();
+        if (least < 0.0) {
+          throw ArgumentError::out_of_range("the score of a confidence", least,
+                                            "at least 0, as a probability is; a logit is no confidence");
+        }
       }
-    }
-    return {.drop = whole.sub(shown).clamp_min_(0.0).div_(whole).masked_fill_(whole.eq(0.0), 0.0),
-            .increase = shown.gt(whole)};
+      return {.drop = whole.sub(shown).clamp_min_(0.0).div_(whole).masked_fill_(whole.eq(0.0), 0.0),
+              .increase = shown.gt(whole)};
+    });
   }
 
  private:

@@ -10,6 +10,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/metric/pixel_map.hpp>
@@ -61,35 +62,37 @@ class Replacement {
   template <class T = ArgMax>
   PerturbationCurve operator()(const at::Tensor& input, const Attribution& attribution,
                                const T& target = T{}) const {
-    require_input(input);
-    const at::Tensor clean = input.detach(), baseline = only_baseline(options_.baseline, input);
-    constexpr bool deletes = std::is_same_v<Options, DeletionOptions>;
-    const at::Tensor& from = deletes ? clean : baseline;
-    const at::Tensor& to = deletes ? baseline : clean;
-    const at::Tensor map = pixel_map_of(input, attribution.values, options_.map);
-    const at::Tensor rank = ranks(map).to(input.device());
-    const std::int64_t pixels = map[0].numel();
-    // How many pixels are replaced after so many steps, rounded.
-    const auto replaced = [&](std::int64_t step) {
-      return (2 * step * pixels + options_.steps) / (2 * options_.steps);
-    };
-    const auto point = [&](const Variant& row, const at::Tensor& out) {
-      const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
-      out.copy_(from[row.sample].where(kept, to[row.sample]));
-    };
-    const auto selector = judged_by<Probability>(target, attribution);
-    const VariantScores scores(model_, input, attribution.target, selector);
-    PerturbationCurve curve;
-    curve.score = scores(options_.steps + 1, options_.chunk, point, options_.progress);
-    curve.fraction = empty({options_.steps + 1}, at::kDouble);
-    for (std::int64_t step = 0; step <= options_.steps; ++step) {
-      curve.fraction.data_ptr<double>()[step] =
-          static_cast<double>(replaced(step)) / static_cast<double>(pixels);
-    }
-    const at::Tensor width = curve.fraction.diff();
-    const at::Tensor sums = curve.score.slice(1, 1).add(curve.score.slice(1, 0, options_.steps));
-    curve.area = sums.matmul(width).mul_(0.5);
-    return curve;
+    return enter([&] {
+      require_input(input);
+      const at::Tensor clean = input.detach(), baseline = only_baseline(options_.baseline, input);
+      constexpr bool deletes = std::is_same_v<Options, DeletionOptions>;
+      const at::Tensor& from = deletes ? clean : baseline;
+      const at::Tensor& to = deletes ? baseline : clean;
+      const at::Tensor map = pixel_map_of(input, attribution.values, options_.map);
+      const at::Tensor rank = ranks(map).to(input.device());
+      const std::int64_t pixels = map[0].numel();
+      // How many pixels are replaced after so many steps, rounded.
+      const auto replaced = [&](std::int64_t step) {
+        return (2 * step * pixels + options_.steps) / (2 * options_.steps);
+      };
+      const auto point = [&](const Variant& row, const at::Tensor& out) {
+        const at::Tensor kept = rank[row.sample].ge(replaced(row.step));
+        out.copy_(from[row.sample].where(kept, to[row.sample]));
+      };
+      const auto selector = judged_by<Probability>(target, attribution);
+      const VariantScores scores(model_, input, attribution.target, selector);
+      PerturbationCurve curve;
+      curve.score = scores(options_.steps + 1, options_.chunk, point, options_.progress);
+      curve.fraction = empty({options_.steps + 1}, at::kDouble);
+      for (std::int64_t step = 0; step <= options_.steps; ++step) {
+        curve.fraction.data_ptr<double>()[step] =
+            static_cast<double>(replaced(step)) / static_cast<double>(pixels);
+      }
+      const at::Tensor width = curve.fraction.diff();
+      const at::Tensor sums = curve.score.slice(1, 1).add(curve.score.slice(1, 0, options_.steps));
+      curve.area = sums.matmul(width).mul_(0.5);
+      return curve;
+    });
   }
 
  private:

@@ -11,6 +11,7 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/noise.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/model/concepts.hpp>
@@ -67,39 +68,41 @@ class Infidelity {
   template <class T = ArgMax>
   at::Tensor operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
-    const auto selector = judged_as_attributed(target, attribution);
-    const VariantScores scores(model_, input, attribution.target, selector);
-    const at::Tensor clean = input.detach();
-    const at::Tensor values = fitted(attribution.values, clean);
-    std::vector<double> deviation;
-    for (std::int64_t n = 0; n < clean.size(0); ++n) {
-      const at::Tensor range = clean[n].max().sub(clean[n].min());
-      deviation.push_back(options_.noise_level * range.to(at::kDouble).template item<double>());
-    }
-    SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
-    at::Tensor predicted = detail::unknown({clean.size(0), options_.samples});  // I^T Phi
-    const auto point = [&](const Variant& row, const at::Tensor& out) {
-      at::Tensor perturbation;
-      if (options_.perturbation) {
-        perturbation = checked(options_.perturbation(clean[row.sample], row.step), clean);
-      } else {
-        perturbation = noise.normal(row.step)
-                           .mul(deviation[static_cast<std::size_t>(row.sample)])
-                           .to(clean.device(), clean.scalar_type());
+    return enter([&] {
+      const auto selector = judged_as_attributed(target, attribution);
+      const VariantScores scores(model_, input, attribution.target, selector);
+      const at::Tensor clean = input.detach();
+      const at::Tensor values = fitted(attribution.values, clean);
+      std::vector<double> deviation;
+      for (std::int64_t n = 0; n < clean.size(0); ++n) {
+        const at::Tensor range = clean[n].max().sub(clean[n].min());
+        deviation.push_back(options_.noise_level * range.to(at::kDouble).template item<double>());
       }
-      out.copy_(clean[row.sample]).sub_(perturbation);
-      // Of what the model sees: in float16 the difference is not what was asked for.
-      const at::Tensor taken = clean[row.sample].to(at::kDouble).sub(out.to(at::kDouble));
-      predicted[row.sample][row.step].copy_(values[row.sample].mul(taken).sum());
-    };
-    const at::Tensor changed = scores(options_.samples, options_.chunk, point, options_.progress);
-    const at::Tensor observed = scores.clean().unsqueeze(1).sub(changed);
-    if (options_.normalize) {
-      const at::Tensor size = predicted.square().sum(1, /*keepdim=*/true);
-      const at::Tensor scale = predicted.mul(observed).sum(1, /*keepdim=*/true).div(size);
-      predicted.mul_(scale.masked_fill(size.eq(0.0), 0.0));
-    }
-    return predicted.sub(observed).square().mean(1);
+      SharedNoise noise(clean[0].to(at::kCPU, at::kFloat), options_.seed);
+      at::Tensor predicted = detail::unknown({clean.size(0), options_.samples});  // I^T Phi
+      const auto point = [&](const Variant& row, const at::Tensor& out) {
+        at::Tensor perturbation;
+        if (options_.perturbation) {
+          perturbation = checked(options_.perturbation(clean[row.sample], row.step), clean);
+        } else {
+          perturbation = noise.normal(row.step)
+                             .mul(deviation[static_cast<std::size_t>(row.sample)])
+                             .to(clean.device(), clean.scalar_type());
+        }
+        out.copy_(clean[row.sample]).sub_(perturbation);
+        // Of what the model sees: in float16 the difference is not what was asked for.
+        const at::Tensor taken = clean[row.sample].to(at::kDouble).sub(out.to(at::kDouble));
+        predicted[row.sample][row.step].copy_(values[row.sample].mul(taken).sum());
+      };
+      const at::Tensor changed = scores(options_.samples, options_.chunk, point, options_.progress);
+      const at::Tensor observed = scores.clean().unsqueeze(1).sub(changed);
+      if (options_.normalize) {
+        const at::Tensor size = predicted.square().sum(1, /*keepdim=*/true);
+        const at::Tensor scale = predicted.mul(observed).sum(1, /*keepdim=*/true).div(size);
+        predicted.mul_(scale.masked_fill(size.eq(0.0), 0.0));
+      }
+      return predicted.sub(observed).square().mean(1);
+    });
   }
 
  private:

@@ -13,6 +13,7 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/entry.hpp>
 #include <salience/method/noise.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/variant_scores.hpp>
@@ -146,41 +147,43 @@ class Road {
   template <class T = ArgMax>
   RoadCurves operator()(const at::Tensor& input, const Attribution& attribution,
                         const T& target = T{}) const {
-    require_input(input);
-    if (input.dim() != 4) {
-      throw ArgumentError::out_of_range("the input of ROAD", detail::shape(input), "pictures (N, C, H, W)");
-    }
-    const at::Tensor rank = detail::ranks(detail::pixel_map_of(input, attribution.values, options_.map));
-    const std::int64_t pixels = rank[0].numel();
-    const auto count = static_cast<std::int64_t>(options_.fractions.size());
-    std::vector<std::int64_t> removed;
-    std::vector<double> shares;
-    for (const double fraction : options_.fractions) {
-      // One pixel at least stays, from which the others are filled.
-      removed.push_back(
-          std::min(std::llround(fraction * static_cast<double>(pixels)), static_cast<long long>(pixels - 1)));
-      shares.push_back(static_cast<double>(removed.back()) / static_cast<double>(pixels));
-    }
-    const at::Tensor clean = input.detach().to(at::kCPU, at::kDouble).contiguous();
-    SharedNoise source(clean[0].to(at::kFloat), options_.seed);
-    const auto point = [&](const Variant& row, const at::Tensor& out) {
-      const std::int64_t step = row.step % count;
-      const std::int64_t gone = removed[static_cast<std::size_t>(step)];
-      const at::Tensor& own = rank[row.sample];
-      const at::Tensor missing = row.step < count ? own.lt(gone) : own.ge(pixels - gone);
-      const at::Tensor& noise = source.normal(step);
-      out.copy_(
-          detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
-    };
-    const auto selector = judged_by<Probability>(target, attribution);
-    const VariantScores variants(model_, input, attribution.target, selector);
-    const at::Tensor scores = variants(2 * count, options_.chunk, point, options_.progress);
-    RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),
-                      .most_relevant_first = scores.slice(1, 0, count),
-                      .least_relevant_first = scores.slice(1, count),
-                      .gap = {}};
-    curves.gap = curves.least_relevant_first.sub(curves.most_relevant_first).mean(1);
-    return curves;
+    return enter([&] {
+      require_input(input);
+      if (input.dim() != 4) {
+        throw ArgumentError::out_of_range("the input of ROAD", detail::shape(input), "pictures (N, C, H, W)");
+      }
+      const at::Tensor rank = detail::ranks(detail::pixel_map_of(input, attribution.values, options_.map));
+      const std::int64_t pixels = rank[0].numel();
+      const auto count = static_cast<std::int64_t>(options_.fractions.size());
+      std::vector<std::int64_t> removed;
+      std::vector<double> shares;
+      for (const double fraction : options_.fractions) {
+        // One pixel at least stays, from which the others are filled.
+        removed.push_back(std::min(std::llround(fraction * static_cast<double>(pixels)),
+                                   static_cast<long long>(pixels - 1)));
+        shares.push_back(static_cast<double>(removed.back()) / static_cast<double>(pixels));
+      }
+      const at::Tensor clean = input.detach().to(at::kCPU, at::kDouble).contiguous();
+      SharedNoise source(clean[0].to(at::kFloat), options_.seed);
+      const auto point = [&](const Variant& row, const at::Tensor& out) {
+        const std::int64_t step = row.step % count;
+        const std::int64_t gone = removed[static_cast<std::size_t>(step)];
+        const at::Tensor& own = rank[row.sample];
+        const at::Tensor missing = row.step < count ? own.lt(gone) : own.ge(pixels - gone);
+        const at::Tensor& noise = source.normal(step);
+        out.copy_(
+            detail::linear_imputation(clean[row.sample], missing).add_(noise.mul(missing), options_.noise));
+      };
+      const auto selector = judged_by<Probability>(target, attribution);
+      const VariantScores variants(model_, input, attribution.target, selector);
+      const at::Tensor scores = variants(2 * count, options_.chunk, point, options_.progress);
+      RoadCurves curves{.fraction = detail::vector_tensor<double>(shares),
+                        .most_relevant_first = scores.slice(1, 0, count),
+                        .least_relevant_first = scores.slice(1, count),
+                        .gap = {}};
+      curves.gap = curves.least_relevant_first.sub(curves.most_relevant_first).mean(1);
+      return curves;
+    });
   }
 
  private:
