@@ -209,6 +209,10 @@ TEST_CASE("a pass that fails says which one it was; the library's own errors com
                        "the pass 'mine' cannot rewrite the model: no way", ModelError);
   CHECK_THROWS_WITH_AS((void)plain.rewritten(failing([] { throw ModelError("no rule for aten::cross"); })),
                        "no rule for aten::cross", ModelError);
+  const auto lose = [](std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module&) {
+    graph = nullptr;
+  };
+  CHECK_THROWS_WITH_AS((void)plain.rewritten({"lost", lose}), "the pass 'lost' left no graph", ModelError);
   // An operator that is not there cannot be inserted.
   CHECK_THROWS_AS((void)plain.rewritten(instead_of_relu("aten::no_such_thing")), ModelError);
 }

@@ -46,6 +46,7 @@ inline void rewrite(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit:
     std::throw_with_nested(
         ModelError(concat("the pass '", pass.name, "' cannot rewrite the model: ", first_cause(error))));
   }
+  if (!graph) throw ModelError(concat("the pass '", pass.name, "' left no graph"));
   const WritesHeld held(graph);
   torch::jit::EliminateDeadCode(graph);
 }
