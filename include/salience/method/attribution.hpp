@@ -177,7 +177,7 @@ Explained predict_by(const A& attributor, const at::Tensor& input, const T& targ
   if constexpr (requires { attributor.predict(input, target); }) {
     return attributor.predict(input, target);
   } else {
-    const Attribution whole = attributor(input, target);
+    Attribution whole = attributor(input, target);
     return whole;
   }
 }

@@ -121,6 +121,7 @@ class PathIntegrator {
     bool going = true;
     for (bool more = true; more && going;) {
       std::vector<std::int64_t> wanted;
+      wanted.reserve(integrals.size());
       for (Accumulator& integral : integrals) wanted.push_back(integral.begin_round());
       const std::int64_t longest = *std::max_element(wanted.begin(), wanted.end());
       std::vector<Variant> rows;
