@@ -50,14 +50,18 @@ for source in "$folder"/*.cpp; do
   targets+=("$(basename "$source" .cpp)")
 done
 compile_all() {
-  local target first second
-  for ((target = 0; target < ${#targets[@]}; target += 2)); do
-    compile "${targets[target]}" & first=$!
-    [[ ${targets[target + 1]:-} ]] && compile "${targets[target + 1]}" & second=$!
-    wait "$first" || return 1
-    [[ ${targets[target + 1]:-} ]] || continue
-    wait "$second" || return 1
+  local target failed=0
+  local -a jobs=()
+  for target in "${targets[@]}"; do
+    compile "$target" &
+    jobs+=($!)
+    if ((${#jobs[@]} == 2)); then
+      wait "${jobs[0]}" || failed=1
+      jobs=("${jobs[1]}")
+    fi
   done
+  wait "${jobs[0]}" || failed=1
+  return "$failed"
 }
 stage "Building the fuzz targets ${targets[*]}" compile_all || exit 1
 
