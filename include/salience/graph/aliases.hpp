@@ -237,7 +237,7 @@ class Aliases {
                                                      "aten::linalg_norm",
                                                      "aten::cosine_similarity"};
     if (is_one_of(node, fresh)) return false;
-    const bool einsum = std::string_view(node->kind().toQualString()) == "aten::einsum";
+    const bool einsum = kind_of(node) == "aten::einsum";
     if (einsum && node->input(1)->node()->inputs().size() > 1) return false;  // a product
     const auto found = c10::Dispatcher::singleton().findSchema(known.schema().operator_name());
     return found && found->hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd);

@@ -21,7 +21,7 @@ namespace salience::detail {
 /// with a share to drop.
 inline bool drops(const torch::jit::Node* node) {
   if (is_one_of(node, dropouts)) return is_known(node->input(2), true) && !drops_nothing(node);
-  if (std::string_view(node->kind().toQualString()) != "aten::scaled_dot_product_attention") return false;
+  if (kind_of(node) != "aten::scaled_dot_product_attention") return false;
   const auto share = torch::jit::toIValue(node->input(4));
   return share && share->isDouble() && share->toDouble() > 0.0;
 }
@@ -29,8 +29,7 @@ inline bool drops(const torch::jit::Node* node) {
 /// Whether this node is known to normalise by the statistics of the batch, so that samples depend on each
 /// other.
 inline bool uses_batch_statistics(const torch::jit::Node* node) {
-  return std::string_view(node->kind().toQualString()) == "aten::batch_norm" &&
-         is_known(node->input(5), true);
+  return kind_of(node) == "aten::batch_norm" && is_known(node->input(5), true);
 }
 
 /// Whether this node draws random numbers.

@@ -20,7 +20,7 @@ inline bool is_perhaps_view(const torch::jit::Node* node) {
                                                   "aten::reshape_as", "aten::flatten", "aten::ravel",
                                                   "aten::contiguous"};
   if (is_one_of(node, kinds)) return true;
-  if (std::string_view(node->kind().toQualString()) != "aten::to" || node->inputs().size() < 5) return false;
+  if (kind_of(node) != "aten::to" || node->inputs().size() < 5) return false;
   const auto layout = torch::jit::toIValue(node->inputs().back());
   return !layout || !layout->isNone();
 }
@@ -31,8 +31,8 @@ inline bool reads_layout(const torch::jit::Node* node) {
   constexpr std::array<std::string_view, 6> kinds{"aten::as_strided", "aten::as_strided_",
                                                   "aten::stride",     "aten::is_contiguous",
                                                   "aten::set_",       "aten::view_as_complex"};
-  return is_one_of(node, kinds) || (std::string_view(node->kind().toQualString()) == "aten::view" &&
-                                    node->input(1)->type()->kind() == c10::TypeKind::IntType);
+  return is_one_of(node, kinds) ||
+         (kind_of(node) == "aten::view" && node->input(1)->type()->kind() == c10::TypeKind::IntType);
 }
 
 /// Whether what the graph gives depends on how this node's input lies in memory: on its strides, or on
@@ -48,7 +48,7 @@ inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph, const 
   std::vector<torch::jit::Node*> views, convolutions;
   for (torch::jit::Node* node : nodes_of(*graph)) {
     if (depends_on_layout(node, aliases)) return false;
-    const std::string_view kind = node->kind().toQualString();
+    const std::string_view kind = kind_of(node);
     const bool by_size = kind == "aten::view" && node->inputs().size() == 2 &&
                          node->input(1)->type()->kind() == c10::TypeKind::ListType;
     if (by_size) views.push_back(node);

@@ -17,9 +17,7 @@
 
 namespace salience::detail {
 
-inline bool is_convolution(const torch::jit::Node* node) {
-  return is_convolution(std::string_view(node->kind().toQualString()));
-}
+inline bool is_convolution(const torch::jit::Node* node) { return is_convolution(kind_of(node)); }
 
 /// All convolutions in the order of the program.
 inline std::vector<torch::jit::Node*> convolutions_of(torch::jit::Graph& graph) {
@@ -140,7 +138,7 @@ class LastConvolutionSearch {
     }
     flow.pooled = flow.pooled || is_one_of(node, to_one_position);
     for (const torch::jit::Value* output : node->outputs()) give(output, flow);
-    const std::string_view kind = node->kind().toQualString();
+    const std::string_view kind = kind_of(node);
     // What is written into, a list or a tensor, holds from here on what was written.
     const bool writes = kind == "aten::append" || kind == "aten::_set_item" ||
                         (kind.starts_with("aten::") && kind.ends_with('_'));

@@ -21,7 +21,7 @@ namespace salience::detail {
 /// what the BatchNorm gives is new each time, the convolution's output is not.
 inline void keep_apart_in_loops(torch::jit::Graph& graph) {
   for (torch::jit::Node* node : nodes_of(graph)) {
-    if (std::string_view(node->kind().toQualString()) != "aten::batch_norm") continue;
+    if (kind_of(node) != "aten::batch_norm") continue;
     if (!is_convolution(node->input(0)->node()) || runs_once_for(node, node->input(0))) continue;
     const torch::jit::WithInsertPoint before(node);
     node->replaceInput(0, graph.insert(c10::aten::alias, {node->input(0)}));
@@ -32,8 +32,7 @@ inline void keep_apart_in_loops(torch::jit::Graph& graph) {
 inline bool has_fixed_statistics(torch::jit::Graph& graph) {
   const auto nodes = nodes_of(graph);
   return std::all_of(nodes.begin(), nodes.end(), [](const torch::jit::Node* node) {
-    return std::string_view(node->kind().toQualString()) != "aten::batch_norm" ||
-           is_known(node->input(5), false);
+    return kind_of(node) != "aten::batch_norm" || is_known(node->input(5), false);
   });
 }
 

@@ -32,7 +32,7 @@ inline void choose_in_place(torch::jit::Graph& graph) {
        {"aten::relu6_", "aten::relu6"}}};
   for (torch::jit::Node* node : nodes_of(graph)) {
     for (const auto& [kind, other] : cheaper) {
-      if (node->kind().toQualString() != kind || !may_overwrite_its_input(node)) continue;
+      if (kind_of(node) != kind || !may_overwrite_its_input(node)) continue;
       const torch::jit::WithInsertPoint before(node);
       torch::jit::Node* replacement =
           graph.insertNode(graph.create(c10::Symbol::fromQualString(std::string(other)), node->inputs(), 1));

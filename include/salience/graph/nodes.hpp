@@ -34,7 +34,7 @@ inline std::string_view kind_of(const torch::jit::Node* node) { return node->kin
 
 template <std::size_t N>
 bool is_one_of(const torch::jit::Node* node, const std::array<std::string_view, N>& kinds) {
-  return std::find(kinds.begin(), kinds.end(), node->kind().toQualString()) != kinds.end();
+  return std::find(kinds.begin(), kinds.end(), kind_of(node)) != kinds.end();
 }
 
 /// Nodes that give their (first) input as it is.
