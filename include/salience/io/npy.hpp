@@ -19,6 +19,7 @@
 
 #include <salience/error.hpp>
 #include <salience/file.hpp>
+#include <salience/io/detail/little_endian.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience {
@@ -134,12 +135,6 @@ inline std::optional<std::uint64_t> npy_bytes(const std::vector<std::int64_t>& s
     bytes *= factor;
   }
   return empty ? 0 : bytes;
-}
-
-inline std::uint64_t little_endian(std::string_view bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
-  return value;
 }
 
 /// What stands in a file of which torch has no type.

@@ -21,6 +21,7 @@
 
 #include <salience/error.hpp>
 #include <salience/file.hpp>
+#include <salience/io/detail/little_endian.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience {
@@ -30,12 +31,6 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 namespace detail {
 
-inline std::uint64_t number_at(std::string_view bytes, std::size_t place, std::size_t size) {
-  std::uint64_t value = 0;
-  for (std::size_t i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[place + i]);
-  return value;
-}
-
 /// Does every entry of a zip archive say of itself that it is no larger than the archive, and stored as it
 /// is? LibTorch takes as much memory as an entry says it needs. (Entries of 4 GiB and more stand elsewhere,
 /// and are not looked at.)
@@ -43,16 +38,18 @@ inline bool honest_zip(std::string_view bytes) {
   const std::size_t end = bytes.rfind(std::string_view("PK\x05\x06", 4));
   if (end == std::string_view::npos || bytes.size() - end < 22) return false;
   constexpr std::uint64_t elsewhere = 0xffffffff;
-  std::uint64_t place = number_at(bytes, end + 16, 4);
+  const auto number_at = [bytes](std::size_t place, std::size_t size) {
+    return little_endian(bytes.substr(place, size));
+  };
+  std::uint64_t place = number_at(end + 16, 4);
   if (place == elsewhere) return true;
-  for (std::uint64_t entries = number_at(bytes, end + 10, 2); entries > 0; --entries) {
+  for (std::uint64_t entries = number_at(end + 10, 2); entries > 0; --entries) {
     if (place > end || end - place < 46 || bytes.substr(place, 4) != std::string_view("PK\x01\x02", 4))
       return false;
-    const std::uint64_t packed = number_at(bytes, place + 20, 4), whole = number_at(bytes, place + 24, 4);
-    const bool stored = number_at(bytes, place + 10, 2) == 0;
+    const std::uint64_t packed = number_at(place + 20, 4), whole = number_at(place + 24, 4);
+    const bool stored = number_at(place + 10, 2) == 0;
     if (whole != elsewhere && (!stored || packed != whole || whole > bytes.size())) return false;
-    place += 46 + number_at(bytes, place + 28, 2) + number_at(bytes, place + 30, 2) +
-             number_at(bytes, place + 32, 2);
+    place += 46 + number_at(place + 28, 2) + number_at(place + 30, 2) + number_at(place + 32, 2);
   }
   return true;
 }
