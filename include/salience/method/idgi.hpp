@@ -65,13 +65,11 @@ class Idgi {
                                         .chunk = options_.chunk,
                                         .progress = options_.progress};
     return enter(input, target, [&](const auto& wanted) {
-      std::vector<detail::PathSum> sums;
-      return integrator_(
-          input, wanted, settings,
-          [&steps](const detail::PathSample<P>& sample, detail::PathSum& sum) {
-            return detail::ScoreSteps<P>(sample, steps, sum);
-          },
-          sums);
+      return integrator_(input, wanted, settings,
+                         [&steps](const detail::PathSample<P>& sample, detail::PathSum& sum) {
+                           return detail::ScoreSteps<P>(sample, steps, sum);
+                         })
+          .attribution;
     });
   }
 

@@ -62,9 +62,11 @@ class IntegratedGradients {
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return enter(input, target, [&](const auto& wanted) {
       if constexpr (detail::PathSample<P>::known) {
-        return options_.adaptive() ? refined(input, wanted) : by_rule(input, wanted);
+        if (options_.adaptive()) return refined(input, wanted);
+        return by_steps<detail::FixedRule<P>>(input, wanted, options_.rule_taken(), /*ascending=*/false);
       } else {
-        return walked(input, wanted);
+        // Each step begins at its left end.
+        return by_steps<detail::GradientWalk<P>>(input, wanted, Quadrature::left, /*ascending=*/true);
       }
     });
   }
@@ -87,29 +89,15 @@ class IntegratedGradients {
             .multiply_by_inputs = options_.multiply_by_inputs};
   }
 
-  template <class T>
-  Attribution by_rule(const at::Tensor& input, const T& target) const {
-    const detail::RuleSteps steps(options_.rule_taken(), options_.steps_taken(), /*ascending=*/false);
-    std::vector<Sum> sums;
-    return integrator_(
-        input, target, settings(steps.count()),
-        [&](const Sample& sample, Sum& sum) {
-          return detail::FixedRule<P>(sample, steps, options_.multiply_by_inputs, sum);
-        },
-        sums);
-  }
-
-  template <class T>
-  Attribution walked(const at::Tensor& input, const T& target) const {
-    // Each step begins at its left end.
-    const detail::RuleSteps steps(Quadrature::left, options_.steps_taken(), /*ascending=*/true);
-    std::vector<Sum> sums;
-    return integrator_(
-        input, target, settings(steps.count()),
-        [&](const Sample& sample, Sum& sum) {
-          return detail::GradientWalk<P>(sample, steps, options_.multiply_by_inputs, sum);
-        },
-        sums);
+  /// By a fixed number of steps, which an Accumulator sums up.
+  template <class Accumulator, class T>
+  Attribution by_steps(const at::Tensor& input, const T& target, Quadrature rule, bool ascending) const {
+    const detail::RuleSteps steps(rule, options_.steps_taken(), ascending);
+    return integrator_(input, target, settings(steps.count()),
+                       [&](const Sample& sample, Sum& sum) {
+                         return Accumulator(sample, steps, options_.multiply_by_inputs, sum);
+                       })
+        .attribution;
   }
 
   template <class T>
@@ -120,22 +108,20 @@ class IntegratedGradients {
         .completeness = options_.tolerance > 0.0 ? options_.tolerance : any,
         .map = options_.map_tolerance > 0.0 ? options_.map_tolerance : 5.0 * options_.tolerance,
         .evaluations = most};
-    std::vector<Sum> sums;
-    Attribution result = integrator_(
-        input, target, settings(most),
-        [&](const Sample& sample, Sum& sum) {
+    const detail::PathResult path =
+        integrator_(input, target, settings(most), [&](const Sample& sample, Sum& sum) {
           return detail::Refinement<P>(sample, tolerances, options_.multiply_by_inputs, sum);
-        },
-        sums);
+        });
     std::vector<double> errors;
     std::vector<std::int64_t> converged;
-    for (const Sum& sum : sums) {
+    for (const Sum& sum : path.sums) {
       errors.push_back(sum.map.defined()
                            ? detail::ratio(std::sqrt(sum.squared_error),
                                            sum.map.abs().sum(at::kDouble).template item<double>())
                            : std::nan(""));
       converged.push_back(sum.converged);
     }
+    Attribution result = path.attribution;
     result.map_error = detail::vector_tensor<double>(errors);
     result.converged = detail::vector_tensor<std::int64_t>(converged).to(at::kBool);
     return result;

@@ -30,6 +30,12 @@ struct PathSettings {
   bool multiply_by_inputs = true;
 };
 
+/// The result, and what was summed of each sample.
+struct PathResult {
+  Attribution attribution;
+  std::vector<PathSum> sums;
+};
+
 /// A model and a path; what is summed along it is a PathAccumulator.
 template <class M, class P>
 class PathIntegrator {
@@ -41,15 +47,15 @@ class PathIntegrator {
     return gradient_.predict(input, target);
   }
 
-  /// `make(sample, sum)` gives a PathAccumulator for a PathSample<P> and a PathSum&. The result has values,
-  /// evaluations and completeness; `sums` gives what was summed of each sample. Called inside of `enter`.
+  /// `make(sample, sum)` gives a PathAccumulator for a PathSample<P> and a PathSum&. The attribution
+  /// has values, evaluations and completeness. Called inside of `enter`.
   template <class T, class Make>
-  Attribution operator()(const at::Tensor& input, const T& wanted, const PathSettings& settings,
-                         const Make& make, std::vector<PathSum>& sums) const {
+  PathResult operator()(const at::Tensor& input, const T& wanted, const PathSettings& settings,
+                        const Make& make) const {
     Attribution result{predict(input, wanted)};
     const auto selector = read_as(wanted, result.output_type);
     const auto evaluate = evaluation(gradient_, selector, result.target);
-    sums.assign(static_cast<std::size_t>(input.size(0)), PathSum{});
+    std::vector<PathSum> sums(static_cast<std::size_t>(input.size(0)));
     Work work{.input = widened(input.detach()),
               .dtype = input.scalar_type(),
               .end_scores = result.score.to(at::kCPU, at::kDouble)};
@@ -64,7 +70,7 @@ class PathIntegrator {
       result.stopped = !integrate(work, settings, samples, evaluate, make, sums);
     }
     collect(work, settings, sums, input, result);
-    return result;
+    return {std::move(result), std::move(sums)};
   }
 
  private:
