@@ -66,6 +66,12 @@ inline double distance(const at::Tensor& a, const at::Tensor& b) {
   return a.to(at::kDouble).sub(b.to(at::kDouble)).abs().max().item<double>();
 }
 
+/// The L2 norm of a - b over that of b.
+inline double relative(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor reference = b.to(at::kDouble);
+  return a.to(at::kDouble).sub(reference).norm().item<double>() / reference.norm().item<double>();
+}
+
 /// The message of the Exception that `call` throws; "nothing thrown" otherwise.
 template <class Exception, class Call>
 std::string message(const Call& call) {

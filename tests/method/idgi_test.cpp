@@ -6,32 +6,15 @@
 #include <type_traits>
 #include <vector>
 
-#include "../support.hpp"
+#include "path_models.hpp"
 
 using namespace salience;
+using namespace support::paths;
 using support::contains;
 using support::distance;
 using support::message;
 using support::normal;
 using support::same;
-
-namespace {
-
-const at::Tensor slope = normal({6}, at::kDouble, 6);
-/// Elementwise and bumpy, so that rows are independent bit by bit.
-const auto bumpy = [](const at::Tensor& x) { return x.sin().mul(x).add(x.relu()); };
-/// Rectifiers with kinks on the way.
-const at::Tensor weights = normal({6, 8}, at::kDouble, 15);
-const at::Tensor bias = normal({8}, at::kDouble, 16);
-const auto kinked = [](const at::Tensor& x) {
-  const auto dtype = x.scalar_type();
-  return x.matmul(weights.to(dtype)).add(bias.to(dtype)).relu().sum(1, /*keepdim=*/true);
-};
-
-const at::Tensor input = normal({5, 6}, at::kDouble, 7);
-const at::Tensor start = normal({5, 6}, at::kDouble, 8);
-
-}  // namespace
 
 TEST_CASE("IDGI hands each step's change of the score to the squared gradients; its sum is exact") {
   const auto cubic = [](const at::Tensor& x) { return x.pow(3).mul(slope).sum(1); };

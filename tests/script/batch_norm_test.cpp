@@ -13,6 +13,7 @@
 
 using namespace salience;
 using support::normal;
+using support::relative;
 using support::same;
 using torch::jit::Module;
 
@@ -35,10 +36,6 @@ Module network(const std::string& norm) {
 
 const std::string batch = "torch.batch_norm(y, None, None, self.mean, self.var, False, 0.1, 1e-5, False)";
 const std::string instance = "torch.instance_norm(y, None, None, None, None, True, 0.1, 1e-5, False)";
-
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  return a.sub(b).norm().item<double>() / b.norm().item<double>();
-}
 
 using Gradient = std::function<at::Tensor(const at::Tensor&)>;
 

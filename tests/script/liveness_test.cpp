@@ -14,6 +14,7 @@
 
 using namespace salience;
 using support::normal;
+using support::relative;
 using support::same;
 using torch::jit::Module;
 
@@ -51,10 +52,6 @@ def alpha(self, x):
 }
 
 const at::Tensor input = normal({2, 3, 6, 6}, at::kDouble, 74);
-
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  return a.sub(b).norm().item<double>() / b.norm().item<double>();
-}
 
 /// The truth is written in C++ on LibTorch's eager operators.
 using Eager = at::Tensor (*)(const Module&, const at::Tensor&);

@@ -15,6 +15,7 @@
 
 using namespace salience;
 using support::normal;
+using support::relative;
 using support::same;
 
 namespace {
@@ -35,11 +36,6 @@ at::Tensor gradient_of_forward(torch::jit::Module made, const at::Tensor& x) {
   at::Tensor leaf = x.clone().requires_grad_();
   std::get<0>(made.forward({leaf}).toTensor().max(1)).sum().backward();
   return leaf.grad();
-}
-
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  return a.to(at::kDouble).sub(b.to(at::kDouble)).norm().item<double>() /
-         b.to(at::kDouble).norm().item<double>();
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ using namespace salience;
 using support::contains;
 using support::message;
 using support::normal;
+using support::relative;
 using support::same;
 using support::state;
 using torch::jit::Module;
@@ -79,12 +80,6 @@ struct TemporaryFile {
 };
 
 const at::Tensor input = normal({2, 3, 6, 6}, at::kFloat, 9);
-
-/// Relative L2 distance.
-double relative(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor reference = b.to(at::kDouble);
-  return (a.to(at::kDouble) - reference).norm().item<double>() / reference.norm().item<double>();
-}
 
 }  // namespace
 
