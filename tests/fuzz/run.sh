@@ -49,35 +49,25 @@ targets=()
 for source in "$folder"/*.cpp; do
   targets+=("$(basename "$source" .cpp)")
 done
-compile_all() {
-  local target failed=0
-  local -a jobs=()
+
+# each COMMAND: for every target, two at a time; starts no more after the first that fails.
+each() {
+  local target running=0 failed=0
   for target in "${targets[@]}"; do
-    compile "$target" &
-    jobs+=($!)
-    if ((${#jobs[@]} == 2)); then
-      wait "${jobs[0]}" || failed=1
-      jobs=("${jobs[1]}")
+    if ((running == 2)); then
+      wait -n || failed=1
+      running=$((running - 1))
     fi
+    ((failed)) && break
+    "$1" "$target" &
+    running=$((running + 1))
   done
-  wait "${jobs[0]}" || failed=1
+  for ((; running; --running)); do
+    wait -n || failed=1
+  done
   return "$failed"
 }
-stage "Building the fuzz targets ${targets[*]}" compile_all || exit 1
 
+stage "Building the fuzz targets ${targets[*]}" each compile || exit 1
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
-failed=
-running=0
-for target in "${targets[@]}"; do
-  if ((running == 2)); then
-    wait -n || failed=yes
-    running=$((running - 1))
-  fi
-  [[ $failed ]] && break
-  fuzz "$target" &
-  running=$((running + 1))
-done
-for ((; running; --running)); do
-  wait -n || failed=yes
-done
-[[ ! $failed ]]
+each fuzz
