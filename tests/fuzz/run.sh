@@ -50,20 +50,23 @@ for source in "$folder"/*.cpp; do
   targets+=("$(basename "$source" .cpp)")
 done
 
-# each COMMAND: for every target, two at a time; starts no more after the first that fails.
+# each COMMAND: for every target, two at a time; starts no more after the first that fails. Waits for a job by its
+# number: of two that end at once `wait -n` can miss one.
 each() {
-  local target running=0 failed=0
+  local target failed=0
+  local -a jobs=()
   for target in "${targets[@]}"; do
-    if ((running == 2)); then
-      wait -n || failed=1
-      running=$((running - 1))
+    if ((${#jobs[@]} == 2)); then
+      wait "${jobs[0]}" || failed=1
+      jobs=("${jobs[1]}")
     fi
     ((failed)) && break
     "$1" "$target" &
-    running=$((running + 1))
+    jobs+=($!)
   done
-  for ((; running; --running)); do
-    wait -n || failed=1
+  local job
+  for job in "${jobs[@]}"; do
+    wait "$job" || failed=1
   done
   return "$failed"
 }
