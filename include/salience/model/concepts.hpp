@@ -36,6 +36,20 @@ concept Model = detail::Callable<M> || detail::HasForward<M> || detail::PointsTo
 
 namespace detail {
 
+/// Whether M, or what it refers or points to, has a member of that name, whatever it takes.
+template <class M>
+concept NamesForSamples = requires {
+  &M::for_samples;
+};
+template <class M>
+concept RefersToNamedForSamples = requires(const M& model) {
+  requires NamesForSamples<std::remove_cvref_t<decltype(model.get())>>;
+};
+template <class M>
+concept PointsToNamedForSamples = requires(const M& model) {
+  requires NamesForSamples<std::remove_cvref_t<decltype(*model)>>;
+};
+
 template <class M>
 concept HasForSamples = requires(const M& model, const at::Tensor& samples) {
   { model.for_samples(samples) } -> Model;
@@ -96,6 +110,12 @@ constexpr void require_model() {
         Model<M>,
         "Salience: a model must take a const at::Tensor& and return an at::Tensor, by a call operator, "
         ".forward(x) or ->forward(x)");
+    // Else a slip in its signature would leave every row with the sample of its place.
+    constexpr bool named = NamesForSamples<M> || RefersToNamedForSamples<M> || PointsToNamedForSamples<M>;
+    static_assert(
+        !Model<M> || !named || SampleAwareModel<M>,
+        "Salience: for_samples of a model must be const, take a const at::Tensor&, the places of the rows' "
+        "samples, and return a model");
   }
 }
 
