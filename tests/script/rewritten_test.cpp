@@ -48,7 +48,7 @@ torch::jit::Module network(const std::string& activation) {
 /// Every relu becomes another operator of one input.
 GraphPass instead_of_relu(const std::string& kind, PassStage stage = PassStage::before_folding) {
   const auto run = [kind](std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module&) {
-    for (torch::jit::Node* node : salience::detail::nodes_of(*graph)) {
+    for (torch::jit::Node* node : nodes_of(*graph)) {
       if (salience::detail::kind_of(node) != "aten::relu") continue;
       const torch::jit::WithInsertPoint before(node);
       node->output()->replaceAllUsesWith(graph->insert(c10::Symbol::fromQualString(kind), {node->input(0)}));
@@ -213,6 +213,30 @@ TEST_CASE("a pass that fails says which one it was; the library's own errors com
     graph = nullptr;
   };
   CHECK_THROWS_WITH_AS((void)plain.rewritten({"lost", lose}), "the pass 'lost' left no graph", ModelError);
+  for (const PassStage stage :
+       {PassStage::before_taps, PassStage::before_folding, PassStage::after_folding}) {
+    CHECK_THROWS_WITH_AS((void)plain.rewritten({.name = "idle", .run = {}, .stage = stage}),
+                         "the pass 'idle' has no function to run", ArgumentError);
+  }
   // An operator that is not there cannot be inserted.
   CHECK_THROWS_AS((void)plain.rewritten(instead_of_relu("aten::no_such_thing")), ModelError);
+}
+
+TEST_CASE("a pass finds a layer by its name, and what it puts behind it is what later nodes and taps read") {
+  const at::Tensor x = normal({2, 3, 8, 8}, at::kDouble, 81);
+  const ScriptModel plain(network("torch.relu(x)"));
+  std::vector<std::string> seen;
+  const auto damp = [&seen](std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module&) {
+    for (const LayerNode& layer : layer_nodes(*graph)) {
+      seen.push_back(layer.path + ' ' + layer.type);
+      const torch::jit::WithInsertPoint after(layer.output->node()->next());
+      torch::jit::Value* half = graph->insert(c10::aten::mul, {layer.output, 0.5});
+      layer.output->replaceAllUsesAfterNodeWith(half->node(), half);
+    }
+  };
+  const GraphModel damped = plain.rewritten({.name = "damp", .run = damp, .stage = PassStage::before_taps});
+  CHECK(seen == std::vector<std::string>{"last Conv"});
+  CHECK(same(damped(x), plain(x).mul(0.5)));
+  const std::vector<std::string> last{"last"};
+  CHECK(same(damped.tapped(x, last).layers.at(0), plain.tapped(x, last).layers.at(0).mul(0.5)));
 }

@@ -38,6 +38,7 @@ inline Placement placement(const ModelOptions& options) { return {options.device
 /// Changes a graph by a pass, and removes what nothing reads any more.
 inline void rewrite(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& object,
                     const GraphPass& pass) {
+  if (!pass.run) throw ArgumentError(concat("the pass '", pass.name, "' has no function to run"));
   try {
     pass.run(graph, object);
   } catch (const Error&) {
