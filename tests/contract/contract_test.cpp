@@ -12,13 +12,9 @@
 #include <salience/method/explanation.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/registry.hpp>
-#include <salience/model/features_head.hpp>
 
-#include <ATen/ops/conv2d_ops.h>
-#include <c10/core/DispatchKeySet.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -31,52 +27,14 @@
 #include <utility>
 #include <vector>
 
-#include "../support.hpp"
+#include "network.hpp"
 
 using namespace salience;
+using namespace contract;
 using support::distance;
-using support::normal;
 using support::same;
 
 namespace {
-
-/// The weights of a small network, as a caller may have left them.
-struct Weights {
-  std::vector<at::Tensor> all;  // two convolutions, a linear layer
-
-  explicit Weights(at::ScalarType dtype)
-      : all{normal({4, 3, 3, 3}, dtype, 1), normal({6, 4, 3, 3}, dtype, 2), normal({6, 5}, dtype, 3)} {
-    for (at::Tensor& weight : all) weight.requires_grad_(true);
-    all[0].mutable_grad() = all[0].detach().mul(3.0);
-  }
-};
-
-/// Two convolutions with rectifiers, one in place, and a linear head. It writes into its input. `calls`
-/// counts, and the call of that number throws in the middle.
-struct Network {
-  std::shared_ptr<Weights> weights;
-  std::shared_ptr<std::atomic<int>> calls = std::make_shared<std::atomic<int>>(0);
-  int throws_at = -1;
-
-  explicit Network(at::ScalarType dtype = at::kDouble) : weights(std::make_shared<Weights>(dtype)) {}
-
-  AnyModel model() const {
-    const auto convolved = [](const at::Tensor& x, const at::Tensor& weight) {
-      return at::_ops::conv2d::call(x, weight, {}, {1, 1}, {1, 1}, {1, 1}, 1);
-    };
-    const auto features = [weights = weights, convolved](const at::Tensor& x) {
-      at::Tensor own = x;
-      own.add_(0.125);
-      return convolved(convolved(own, weights->all[0]).relu_(), weights->all[1]).relu();
-    };
-    const auto head = [weights = weights, calls = calls, throws_at = throws_at](const at::Tensor& a) {
-      if (++*calls == throws_at) throw std::domain_error("from inside the model");
-      const at::Tensor mean = a.mean({2, 3});
-      return mean.add(mean.square()).matmul(weights->all[2]);
-    };
-    return AnyModel(FeaturesHead(features, head));
-  }
-};
 
 /// An attributor of the library, made for a model. `chunk` is 0 where the method is to choose.
 struct Listed {
@@ -149,11 +107,6 @@ void for_each_attributor(const std::function<void(const Listed&)>& check) {
   }
 }
 
-/// Three pictures of other colours, which the network takes for three classes.
-at::Tensor batch(at::ScalarType dtype = at::kDouble) {
-  return normal({3, 3, 9, 8}, at::kDouble, 4).add(normal({3, 3, 1, 1}, at::kDouble, 7), 2.0).to(dtype);
-}
-
 /// Everything that an attribution holds.
 std::vector<at::Tensor> all_of(const Attribution& a) {
   std::vector<at::Tensor> all{a.values, a.target, a.score, a.logits};
@@ -171,38 +124,6 @@ bool equal(const Attribution& a, const Attribution& b) {
   }
   return all;
 }
-
-/// The caller's tensor as it is now, and whether it still is so.
-class Snapshot {
- public:
-  explicit Snapshot(at::Tensor tensor)
-      : tensor_(std::move(tensor)),
-        values_(tensor_.detach().clone()),
-        gradient_(tensor_.grad().defined() ? tensor_.grad().clone() : at::Tensor()),
-        data_(tensor_.data_ptr()),
-        version_(tensor_._version()),
-        requires_grad_(tensor_.requires_grad()) {}
-
-  bool untouched() const {
-    return tensor_.detach().equal(values_) && tensor_.data_ptr() == data_ && tensor_._version() == version_ &&
-           tensor_.requires_grad() == requires_grad_ && tensor_.grad().defined() == gradient_.defined() &&
-           (!gradient_.defined() || tensor_.grad().equal(gradient_));
-  }
-
- private:
-  at::Tensor tensor_, values_, gradient_;
-  void* data_;
-  std::int64_t version_;
-  bool requires_grad_;
-};
-
-bool autocast_is_excluded() { return c10::impl::tls_is_dispatch_key_excluded(c10::DispatchKey::AutocastCPU); }
-
-/// As at::autocast does it, in every version.
-struct Autocast {
-  Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, false); }
-  ~Autocast() { c10::impl::tls_set_dispatch_key_excluded(c10::DispatchKey::AutocastCPU, true); }
-};
 
 /// The class of the largest output; counts how often it is asked.
 struct Counting {
