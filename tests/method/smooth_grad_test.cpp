@@ -176,6 +176,11 @@ TEST_CASE("it stops early where the standard error is small enough, each sample 
   CHECK(a.copies.min().item<std::int64_t>() >= 10);
   CHECK(a.copies.max().item<std::int64_t>() < 2000);
   CHECK(a.copies.max().item<std::int64_t>() > a.copies.min().item<std::int64_t>());
+  CHECK(a.converged.all().item<bool>());
+  CHECK_FALSE(smooth(quadratic, {.samples = 12})(input).converged.defined());  // nothing was asked for
+  const Attribution less = smooth(quadratic, {.samples = 12, .noise_level = 0.2, .tolerance = 0.05})(input);
+  CHECK(same(less.converged, less.standard_error.le(0.05)));
+  CHECK_FALSE(less.converged.all().item<bool>());
   // the same as asking for that many
   const auto count = a.copies[0].item<std::int64_t>();
   CHECK(same(a.values[0], smooth(quadratic, {.samples = count, .noise_level = 0.2})(input).values[0]));

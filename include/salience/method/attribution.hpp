@@ -62,7 +62,7 @@ struct Attribution : Explained {
   at::Tensor completeness_error{};
   at::Tensor relative_completeness_error{};  ///< (N) float64, |completeness_error| over the |change|
   at::Tensor map_error{};  ///< (N) float64, estimated error of the map relative to the map (L1 norms)
-  at::Tensor converged{};  ///< (N) bool, whether both tolerances were met
+  at::Tensor converged{};  ///< (N) bool, of methods to a tolerance: whether it was met, or both were
 
   /// Sample n, from 0, with N = 1: views of the values, of the figures and of what was explained. A tensor
   /// whose first dimension is not N stays whole. Throws ArgumentError if there is no such sample.

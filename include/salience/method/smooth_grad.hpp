@@ -40,7 +40,7 @@ struct SmoothGradOptions {
   SmoothGradType type = SmoothGradType::smoothgrad;  ///< what is kept of the noisy attributions
   std::uint64_t seed = 0;                            ///< the same seed gives the same noise, bit for bit
   /// Above 0: a sample stops early, after 10 copies or more, once the standard error of its mean map relative
-  /// to the map (both as L2 norms) is at most this.
+  /// to the map (both as L2 norms) is at most this. `Attribution::converged` says whether it is.
   double tolerance = 0.0;
   std::int64_t chunk = 0;       ///< noisy copies evaluated at once, over all samples; 0: chosen by memory
   ProgressCallback progress{};  ///< told after each evaluation; false stops and gives what there is
@@ -57,7 +57,8 @@ struct SmoothGradOptions {
 /// noise, whatever the chunk, the batch and the number of threads. Sums are kept in float32, in float64 for
 /// float64; memory does not grow with the number of copies. Besides the values the result has, per sample,
 /// `copies`: how many were taken, and `standard_error`: that of the mean map, relative (L2), NaN
-/// after a single copy. Throws ArgumentError for an option out of range, and what A throws.
+/// after a single copy; with a tolerance also `converged`: whether it was reached. Throws ArgumentError for
+/// an option out of range, and what A throws.
 template <class A>
 class SmoothGrad {
  public:
@@ -188,10 +189,12 @@ class SmoothGrad {
   void collect(const std::vector<Moments>& moments, const at::Tensor& input, Attribution& result) const {
     std::vector<std::int64_t> counts;
     std::vector<double> errors;
+    std::vector<std::int64_t> converged;
     for (std::size_t n = 0; n < moments.size(); ++n) {
       const Moments& sample = moments[n];
       counts.push_back(sample.count);
       errors.push_back(sample.count > 0 ? sample.standard_error() : NAN);
+      converged.push_back(sample.finished);
       if (sample.count == 0) continue;
       at::Tensor map = sample.mean;
       const double share = 1.0 / static_cast<double>(sample.count);
@@ -204,6 +207,9 @@ class SmoothGrad {
     }
     result.copies = detail::vector_tensor<std::int64_t>(counts);
     result.standard_error = detail::vector_tensor<double>(errors);
+    if (options_.tolerance > 0.0) {
+      result.converged = detail::vector_tensor<std::int64_t>(converged).to(at::kBool);
+    }
   }
 
   A attributor_;
