@@ -101,5 +101,9 @@ TEST_CASE("it is an attributor; options out of range name the option, the value 
   };
   CHECK(refused({.steps = 0}) == "steps must be at least 1, got 0");
   CHECK(contains(refused({.chunk = -1}), "chunk must be at least 0, got -1"));
+  CHECK(contains(message<ArgumentError>([] {
+                   Idgi{bumpy, {.baseline = Baseline::zero()}, BlurPath{}};
+                 }),
+                 "a baseline and this path exclude each other"));
   CHECK(contains(message<TargetError>([&] { Idgi{bumpy}(x, ClassIndex{6}); }), "no class 6"));
 }

@@ -235,6 +235,8 @@ TEST_CASE("Blur IG is exact on a linear model and complete on others, from the b
   CHECK(distance(path.point(picture, picture, 1.0), picture) == 0.0);
   CHECK(contains(message<ArgumentError>([&] { integrated(model, {}, BlurPath{.max_sigma = -1})(picture); }),
                  "max_sigma must be above 0 pixels, got -1"));
+  CHECK(message<ArgumentError>([&] { integrated(model, {.baseline = Baseline::zero()}, path); }) ==
+        "a baseline and this path exclude each other: it begins at a point of its own, as the blurred input");
 }
 
 TEST_CASE("a Gaussian blur is scipy's: sampled to 4 sigma, normalised, with nothing beyond the border") {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,9 +26,9 @@ namespace salience {
 /// What can be chosen of Idgi.
 struct IdgiOptions {
   std::int64_t steps = 50;  ///< of equal length, along the path; at least 1; as IntegratedGradients
-  Baseline baseline = Baseline::zero();  ///< where the path begins; it may be several
-  std::int64_t chunk = 0;       ///< gradients computed at once, over all samples; 0: chosen by memory
-  ProgressCallback progress{};  ///< told after each gradient; false stops and gives what there is
+  std::optional<Baseline> baseline{};  ///< where the path begins, as IntegratedGradients; not set: zero
+  std::int64_t chunk = 0;              ///< gradients computed at once, over all samples; 0: chosen by memory
+  ProgressCallback progress{};         ///< told after each gradient; false stops and gives what there is
 };
 
 /// IDGI, important direction gradient integration (Yang, Wang, Bilgic: "IDGI: A Framework to Eliminate
@@ -48,19 +49,20 @@ template <class M, class P = StraightPath>
 class Idgi {
  public:
   /// `model` is any Model, `path` a ParametricPath or a GradientPath. Throws ArgumentError for an option out
-  /// of range.
+  /// of range, and for a baseline on a path that has no use for it.
   explicit Idgi(M model, IdgiOptions options = {}, P path = {})
       : integrator_(std::move(model), std::move(path)), options_(std::move(options)) {
     detail::require_path<P>();
     if (options_.steps < 1) throw ArgumentError::out_of_range("steps", options_.steps, "at least 1");
     require_chunk(options_.chunk);
+    detail::require_baseline_of_use<P>(options_.baseline.has_value());
   }
 
   /// The sum for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     const detail::RuleSteps steps(Quadrature::left, options_.steps, /*ascending=*/true);
-    const detail::PathSettings settings{.baseline = options_.baseline,
+    const detail::PathSettings settings{.baseline = options_.baseline.value_or(Baseline::zero()),
                                         .evaluations = steps.count(),
                                         .chunk = options_.chunk,
                                         .progress = options_.progress};

@@ -54,6 +54,7 @@ class IntegratedGradients {
       : integrator_(std::move(model), std::move(path)), options_(std::move(options)) {
     detail::require_path<P>();
     options_.require_valid();
+    detail::require_baseline_of_use<P>(options_.baseline.has_value());
     if constexpr (!detail::PathSample<P>::known) options_.require_fit_for_gradient_path();
   }
 
@@ -82,7 +83,7 @@ class IntegratedGradients {
   using Sum = detail::PathSum;
 
   detail::PathSettings settings(std::int64_t evaluations) const {
-    return {.baseline = options_.baseline,
+    return {.baseline = options_.baseline_taken(),
             .evaluations = evaluations,
             .chunk = options_.chunk,
             .progress = options_.progress,

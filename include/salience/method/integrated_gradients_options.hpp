@@ -16,9 +16,11 @@ namespace salience {
 /// computed, `tolerance`, `map_tolerance` and `max_evaluations` that as many are computed as are needed: of
 /// these two groups only one may be set.
 struct IntegratedGradientsOptions {
-  std::optional<std::int64_t> steps{};   ///< n of the quadrature rule, at least 1; not set: 50 as in Captum
-  std::optional<Quadrature> rule{};      ///< where steps are taken; not set: gauss_legendre as in Captum
-  Baseline baseline = Baseline::zero();  ///< where the path begins; it may be several
+  std::optional<std::int64_t> steps{};  ///< n of the quadrature rule, at least 1; not set: 50 as in Captum
+  std::optional<Quadrature> rule{};     ///< where steps are taken; not set: gauss_legendre as in Captum
+  /// Where the path begins; it may be several. Not set: zero. On a path that begins elsewhere, as BlurPath,
+  /// there is none to set.
+  std::optional<Baseline> baseline{};
   /// Whether the integral is multiplied by (input - baseline), which makes it sum to the score's difference;
   /// if not, the values are the mean gradient along the path.
   bool multiply_by_inputs = true;
@@ -39,6 +41,8 @@ struct IntegratedGradientsOptions {
   std::int64_t steps_taken() const { return steps.value_or(50); }
   /// `rule`, or gauss_legendre.
   Quadrature rule_taken() const { return rule.value_or(Quadrature::gauss_legendre); }
+  /// `baseline`, or zero.
+  Baseline baseline_taken() const { return baseline.value_or(Baseline::zero()); }
   /// `max_evaluations`, or 500.
   std::int64_t evaluations_allowed() const { return max_evaluations.value_or(500); }
 

@@ -23,6 +23,9 @@ namespace salience {
 ///         return baseline.add(input.sub(baseline), t * t);
 ///       }
 ///     };
+///
+/// A path that begins elsewhere than at the baseline says so by `static constexpr bool takes_baseline =
+/// false;`: to be given a baseline is then an ArgumentError.
 template <class P>
 concept ParametricPath = requires(const P& path, const at::Tensor& x, double t) {
   { path.point(x, x, t) } -> std::convertible_to<at::Tensor>;
@@ -37,12 +40,28 @@ concept GradientPath = requires(const P& path, const at::Tensor& x, double t) {
 
 namespace detail {
 
+/// Whether the path begins at the baseline.
+template <class P>
+constexpr bool takes_baseline() {
+  if constexpr (requires { P::takes_baseline; }) return P::takes_baseline;
+  return true;
+}
+
 /// Fails to compile with one sentence unless P is a path.
 template <class P>
 constexpr void require_path() {
   static_assert(ParametricPath<P> || GradientPath<P>,
                 "Salience: a path must have point(input, baseline, t), or next(input, baseline, here, "
                 "gradient, from, to), that gives an at::Tensor");
+}
+
+/// Throws ArgumentError for a baseline that the path would not look at.
+template <class P>
+void require_baseline_of_use(bool given) {
+  if (given && !takes_baseline<P>()) {
+    throw ArgumentError(
+        "a baseline and this path exclude each other: it begins at a point of its own, as the blurred input");
+  }
 }
 
 }  // namespace detail
@@ -56,8 +75,9 @@ struct StraightPath {
 };
 
 /// From the blurred input to the input, by less and less blur (Xu, Venugopalan, Sundararajan: "Attribution in
-/// Scale and Space", CVPR 2020): the path of Blur IG. It has no use for a baseline.
+/// Scale and Space", CVPR 2020): the path of Blur IG. A baseline is an ArgumentError.
 struct BlurPath {
+  static constexpr bool takes_baseline = false;  ///< it begins at the blurred input
   double max_sigma = 50.0;  ///< of the Gaussian at the beginning, in pixels; the default is PAIR's
 
   /// The input under a blur of (1 - t) max_sigma. Throws ArgumentError for a max_sigma that is not above 0,

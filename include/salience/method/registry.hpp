@@ -178,7 +178,9 @@ std::span<const MethodEntry> methods() {
        .page = "blur_ig", .class_name = "`IntegratedGradients`, `BlurPath`",
        .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes, from the blurred input", .cost = "2 + 2n",
        .make = [](const AnyModel& model, const MethodOptions& options) {
-         return AnyAttributor(IntegratedGradients(model, detail::refined_path(options), BlurPath{}));
+         IntegratedGradientsOptions path = detail::refined_path(options);
+         path.baseline.reset();  // the blurred input is where it begins
+         return AnyAttributor(IntegratedGradients(model, path, BlurPath{}));
        }},
       {.name = "guided_backprop", .title = "guided backpropagation",
        .summary = "the gradient, where rectifiers pass back only its positive part",

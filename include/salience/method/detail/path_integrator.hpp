@@ -23,7 +23,7 @@ namespace salience::detail {
 
 /// What the methods along a path have in common of their options.
 struct PathSettings {
-  const Baseline& baseline;
+  Baseline baseline;
   std::int64_t evaluations;  ///< of a sample, from one baseline, at most
   std::int64_t chunk;        ///< 0: chosen by memory
   const ProgressCallback& progress;
