@@ -144,6 +144,39 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("rows that are regrouped keep their samples: a baseline with a row for each sample") {
+  const at::Tensor starts = normal({3, 3, 8, 8}, at::kDouble, 9);
+  const auto check_baseline = [&](const auto& method) {
+    const auto values = [&](const at::Tensor& x, const at::Tensor& start) {
+      return method(Network{{conditions.slice(0, 0, 1).expand_as(conditions.slice(0, 0, x.size(0)))}},
+                    Baseline::tensor(start))(x)
+          .values;
+    };
+    const at::Tensor batch = values(input, starts);
+    for (std::int64_t n = 0; n < input.size(0); ++n) {
+      const at::Tensor one = values(input.slice(0, n, n + 1), starts.slice(0, n, n + 1));
+      CHECK(distance(batch.slice(0, n, n + 1), one) < 1e-10);
+    }
+  };
+  // Chunks of as many rows as there are samples, and of others.
+  for (const std::int64_t chunk : {2, 3, 7}) {
+    check_baseline([chunk](const Network& m, const Baseline& baseline) {
+      return SmoothGrad(IntegratedGradients(m, {.steps = 3, .baseline = baseline}),
+                        {.samples = 4, .chunk = chunk});
+    });
+    check_baseline([chunk](const Network& m, const Baseline& baseline) {
+      return SmoothGrad(Idgi(m, {.steps = 3, .baseline = baseline}),
+                        {.samples = 40, .tolerance = 0.3, .chunk = chunk});
+    });
+  }
+  const SmoothGrad lacking(
+      IntegratedGradients([](const at::Tensor& x) { return x.flatten(1); },
+                          {.steps = 3, .baseline = Baseline::tensor(starts.slice(0, 0, 2))}),
+      {.samples = 2, .chunk = 3});
+  CHECK(support::message<ArgumentError>([&] { lacking(input); }) ==
+        "a baseline of shape (2, 3, 8, 8) has no row for sample 2");
+}
+
 TEST_CASE("rows that are regrouped keep their samples: every metric") {
   const auto over_maps = [](const auto& figures_of) {
     return [figures_of](const auto& model, const at::Tensor& x) {

@@ -30,8 +30,12 @@ class Baseline {
   /// From the input (N, ...) to what broadcasts to its shape.
   using Function = std::function<at::Tensor(const at::Tensor&)>;
 
-  /// One of the user's own: from the input (N, ...) to what broadcasts to its shape.
-  explicit Baseline(Function function) : functions_{std::move(function)} {}
+  /// One of the user's own: from the input (N, ...) to what broadcasts to its shape. A method that wraps the
+  /// one with the baseline gives it rows of its own, so what it gives may depend on a row's values alone.
+  explicit Baseline(Function function)
+      : functions_{[function = std::move(function)](const at::Tensor& input, const at::Tensor&) {
+          return function(input);
+        }} {}
 
   /// Anything else does not compile, and is told why.
   template <class F>
@@ -47,9 +51,20 @@ class Baseline {
   static Baseline constant(double value) {
     return Baseline([value](const at::Tensor& input) { return input.detach().new_full({}, value); });
   }
-  /// A tensor that broadcasts to the input: (N, C, H, W), (1, C, H, W), (C, 1, 1), ...
+  /// A tensor that broadcasts to the input: (N, C, H, W), (1, C, H, W), (C, 1, 1), ... One of N rows has a
+  /// row for each sample, also inside of a method that evaluates a sample many times.
   static Baseline tensor(at::Tensor values) {
-    return Baseline([values = std::move(values)](const at::Tensor&) { return values; });
+    Baseline made = zero();
+    made.functions_ = {[values = std::move(values)](const at::Tensor& input, const at::Tensor& samples) {
+      const bool a_row_each = values.defined() && values.dim() == input.dim() && values.size(0) != 1;
+      if (!samples.defined() || !a_row_each) return values;
+      if (samples.max().item<std::int64_t>() >= values.size(0)) {
+        throw ArgumentError(detail::concat("a baseline of shape ", detail::shape(values),
+                                           " has no row for sample ", samples.max().item<std::int64_t>()));
+      }
+      return values.index_select(0, samples.to(values.device()));
+    }};
+    return made;
   }
   /// The input (N, C, H, W) under a Gaussian blur of `sigma` pixels; 10 as Fong and Vedaldi (2017) take it.
   static Baseline blurred(double sigma = 10.0) {
@@ -87,10 +102,11 @@ class Baseline {
   /// How many there are.
   std::size_t count() const { return functions_.size(); }
 
-  /// The i-th baseline of an input, in its shape, dtype and device. Throws ArgumentError if it does not
-  /// broadcast to it.
-  at::Tensor operator()(const at::Tensor& input, std::size_t i = 0) const {
-    const at::Tensor values = functions_.at(i)(input);
+  /// The i-th baseline of an input, in its shape, dtype and device. `samples` says which samples of the
+  /// user's batch the rows are, (rows) int64, as FixedTarget::samples; undefined: row n is sample n. Throws
+  /// ArgumentError if it does not broadcast to the input.
+  at::Tensor operator()(const at::Tensor& input, std::size_t i = 0, const at::Tensor& samples = {}) const {
+    const at::Tensor values = functions_.at(i)(input, samples);
     if (!values.defined()) throw ArgumentError("the baseline is an undefined tensor");
     try {
       return values.detach().to(input.device(), input.scalar_type()).expand_as(input);
@@ -102,7 +118,10 @@ class Baseline {
   }
 
  private:
-  std::vector<Function> functions_;
+  /// From the input and the samples that its rows are.
+  using OfRows = std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>;
+
+  std::vector<OfRows> functions_;
 };
 
 }  // namespace salience

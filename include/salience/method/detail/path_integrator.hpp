@@ -60,7 +60,7 @@ class PathIntegrator {
               .dtype = input.scalar_type(),
               .end_scores = result.score.to(at::kCPU, at::kDouble)};
     for (std::size_t i = 0; i < settings.baseline.count() && !result.stopped; ++i) {
-      const auto samples = from(settings.baseline(work.input, i), work);
+      const auto samples = from(settings.baseline(work.input, i, samples_of(wanted)), work);
       const at::Tensor scores = predict(starts(samples, work), FixedTarget{selector, result.target})
                                     .score.to(at::kCPU, at::kDouble);
       for (std::size_t n = 0; n < sums.size(); ++n) {
