@@ -1,9 +1,11 @@
 """What the parity tests share: the programs under test, and torchvision beside this wheel of torch."""
 
+import atexit
 import itertools
 import os
 import pathlib
 import select
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -42,10 +44,51 @@ def program(variable):
     return os.environ[variable]
 
 
-def attribute(*arguments):
+def attribute_alone(*arguments):
     """Runs the program of the main job; gives its finished process."""
     command = [program("SALIENCE_ATTRIBUTE"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=300)
+
+
+class AttributeServer:
+    """The program of the main job with LibTorch loaded once for all calls: see attribute_server.cpp."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen([program("SALIENCE_ATTRIBUTE_SERVER")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True, start_new_session=True)
+
+    def __call__(self, *arguments):
+        """As attribute_alone."""
+        files = [pathlib.Path(self.folder.name) / name for name in ("stdout", "stderr")]
+        self.process.stdin.write("\t".join(map(str, [*files, *arguments])) + "\n")
+        self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], 300)[0]:
+            self.close()
+            raise subprocess.TimeoutExpired(["attribute", *map(str, arguments)], 300)
+        status = int(self.process.stdout.readline())
+        stdout, stderr = (path.read_text(errors="replace") for path in files)
+        return subprocess.CompletedProcess(["attribute", *map(str, arguments)], status, stdout, stderr)
+
+    def close(self):
+        """Kills it and the call that may be under way, and removes its files."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+        self.folder.cleanup()
+
+
+_server = None
+
+
+def attribute(*arguments):
+    """As attribute_alone, by an AttributeServer where the build names one."""
+    global _server
+    if "SALIENCE_ATTRIBUTE_SERVER" not in os.environ:
+        return attribute_alone(*arguments)
+    if not _server:
+        _server = AttributeServer()
+        atexit.register(_server.close)
+    return _server(*arguments)
 
 
 def weighted(output):
