@@ -396,12 +396,14 @@ class AttributeDataset(unittest.TestCase):
 
     # ---- faults -----------------------------------------------------------------------------------------------
 
+    SLOW = {"steps": 150, "size": "48x48", "shard": 2, "batch": 2}  # so that there is time to disturb it
+
     def killed(self, ranks, kills, out):
         """Starts the program again and again and kills one of its processes, until it has been killed that often. Lets the
         last start end; gives how many samples each start had found done."""
         chance, found = random.Random(5), []
         for kill in range(kills + 1):
-            process = subprocess.Popen(command(*self.arguments(out, steps=150, shard=2, batch=2), ranks=ranks), stdout=subprocess.PIPE,
+            process = subprocess.Popen(command(*self.arguments(out, **self.SLOW), ranks=ranks), stdout=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL, text=True)  # fmt: skip
             done = len(list(out.glob("shards/*[0-9].json")))
             found.append(done)
@@ -445,9 +447,10 @@ class AttributeDataset(unittest.TestCase):
         return found
 
     def check_kills(self, ranks):
-        truth, out = self.folder / f"truth{ranks}", self.folder / f"killed{ranks}"
-        done = dataset(*self.arguments(truth, steps=150, shard=2, batch=2))
-        self.assertEqual(done.returncode, 0, done.stderr)
+        truth, out = self.folder / "truth", self.folder / f"killed{ranks}"
+        if not truth.exists():
+            done = dataset(*self.arguments(truth, **self.SLOW))
+            self.assertEqual(done.returncode, 0, done.stderr)
         found = self.killed(ranks, 20 if ranks else 5, out)
         self.assertEqual(files(out), files(truth))
         self.assertEqual(sorted(record["sample"] for record in logged(out)), list(range(COUNT)))
@@ -571,10 +574,10 @@ class AttributeDataset(unittest.TestCase):
 
     def test_two_runs_at_once_are_refused(self):
         out = self.folder / "twice"
-        first = subprocess.Popen(command(*self.arguments(out, steps=100)), stdout=subprocess.PIPE)
+        first = subprocess.Popen(command(*self.arguments(out, **self.SLOW)), stdout=subprocess.PIPE)
         while not self.at_work(first.pid, out) and first.poll() is None:
             time.sleep(0.005)
-        self.assertIn("another run is at work", self.fails(1, *self.arguments(out, steps=100)))
+        self.assertIn("another run is at work", self.fails(1, *self.arguments(out, **self.SLOW)))
         first.communicate()
         self.assertEqual(first.returncode, 0)
 
@@ -656,7 +659,7 @@ class AttributeDataset(unittest.TestCase):
     def test_memory_is_flat(self):
         def peak(count):
             manifest = self.manifest(f"many{count}.txt", f"images/{self.names[0]}\n" * count)
-            process = subprocess.Popen(command("--model", MODEL, "--size", f"{SIZE}x{SIZE}", "--manifest", manifest, "--no-raw", "--threads", 1,
+            process = subprocess.Popen(command("--model", MODEL, "--size", "32x32", "--manifest", manifest, "--no-raw", "--threads", 1,
                                                "--output", self.folder / f"many{count}"), stdout=subprocess.DEVNULL)  # fmt: skip
             _, status, used = os.wait4(process.pid, 0)
             self.assertEqual(status, 0)
