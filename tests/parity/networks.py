@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pathlib
 import tempfile
 import unittest
@@ -15,6 +16,10 @@ from torchvision import models, transforms
 
 SIZE = (64, 96)
 CLASSES = 10
+
+# tests/run.sh takes one network of each kind: plain, with residuals, with ReLU6.
+ALL_NETWORKS = bool(os.environ.get("SALIENCE_ALL_NETWORKS"))
+needs_all_networks = unittest.skipUnless(ALL_NETWORKS, "like other networks that are tried; SALIENCE_ALL_NETWORKS=1 tries it too")
 
 
 class SmallVgg(nn.Module):
@@ -172,10 +177,10 @@ class Case(unittest.TestCase):
         summary = json.loads((self.folder / "prediction.json").read_text())
         return {method: torch.load(self.folder / f"{method}.pt") for method in methods}, summary
 
-    def compare_in_all_ways(self, title, path, truth, *more, bounds={}, **how):
+    def compare_in_all_ways(self, title, path, truth, *more, bounds={}, ways=WAYS, **how):
         """The methods of `truth` against it, in all WAYS; `bounds` has, by method and type, what differs from TOLERANCE. Gives
         the last results, which are the prepared model's."""
-        for prepare, dtype in WAYS:
+        for prepare, dtype in ways:
             with self.subTest(title, prepare=prepare, dtype=dtype):
                 ours, summary = self.ours(path, list(truth), "--prepare", prepare, *more, dtype=dtype, **how)
                 errors = {method: relative(ours[method], truth[method]) for method in truth if truth[method].any()}

@@ -131,7 +131,7 @@ class Attribute(unittest.TestCase):
             self.assertTrue(numpy.array_equal(ours, expected), f"{name}: {(ours != expected).sum()} bytes differ")
 
     def test_the_shipped_model_against_autograd_numpy_and_matplotlib(self):
-        for image in scenes():
+        for image in scenes()[:3]:
             with self.subTest(image=image.name):
                 self.compare_with_autograd(EXAMPLES / "scenes.pt", image, EXAMPLES / "labels.txt", SCENES_SIZE,
                                            BFLOAT16["scenes"])

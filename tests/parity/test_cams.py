@@ -8,8 +8,9 @@ import unittest.mock
 import numpy
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
-from networks import CLASSES, SIZE, Case, attribute, folded, network, picture, scripts, twin_of
-from peers import TOLERANCE, relative
+from networks import (ALL_NETWORKS, CLASSES, SIZE, Case, attribute, folded, needs_all_networks, network, picture,
+                      scripts, twin_of)
+from peers import PREPARATIONS, TOLERANCE, relative
 from torch import nn
 from torchvision import models
 
@@ -103,6 +104,7 @@ class Peers(Case):
         self.compare("small", [(None, "last"), ("features.2", "features.2"), ("features.4", "features.4"),
                                ("convolution.1", "features.2")], ["traced", "scripted", "frozen scripted"])
 
+    @needs_all_networks
     def test_vgg16(self):
         self.compare("vgg16", [(None, "features.28"), ("features.22", "features.22")],
                      ["traced", "scripted", "frozen traced"])
@@ -112,12 +114,14 @@ class Peers(Case):
                                   ("layer4.0.relu", "layer4.0.relu.relus.1"), ("convolution.0", "conv1")],
                      ["traced", "scripted", "frozen traced"])
 
+    @needs_all_networks
     def test_resnet50(self):
         self.compare("resnet50", [(None, "layer4.2.conv3"), ("layer3", "layer3")], ["traced"])
 
     def test_mobilenet_v2(self):
         layers = [None, "features.18", "features.18.1", "features.13"]
-        self.compare("mobilenet_v2", [(layer, layer or "features.18.0") for layer in layers], ["traced", "scripted"])
+        self.compare("mobilenet_v2", [(layer, layer or "features.18.0") for layer in layers],
+                     ["traced", "scripted"] if ALL_NETWORKS else ["scripted"])
 
     def test_swins_layer_after_its_permutation(self):
         torch.manual_seed(0)
@@ -325,7 +329,9 @@ def last(grid):
 
 
 class Layouts(Case):
-    """Where the channels are is known, whatever the shape looks like."""
+    """Where the channels are is known, whatever the shape looks like. It does not depend on the type."""
+
+    WAYS = [(prepare, "float64") for prepare in PREPARATIONS]
 
     def compare(self, title, model, layers, size=(64, 64), warning=""):
         """`layers` has what the program is told, None for its default, the twin's module and how its output becomes a grid."""
@@ -343,7 +349,7 @@ class Layouts(Case):
                 self.assertLess(relative(upsampled(captum.detach(), size), truth), TOLERANCE["float64"])
             for kind, path in paths.items():
                 self.compare_in_all_ways(f"{title} {kind}, layer {layer or module + ', the default'}", path, {"grad_cam": truth},
-                                         "--target", target, layers=[layer] if layer else [], size=size,
+                                         "--target", target, layers=[layer] if layer else [], size=size, ways=self.WAYS,
                                          warning="" if layer else warning)
 
     def seeded(self, make):
