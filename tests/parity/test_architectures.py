@@ -1,6 +1,6 @@
 """Many architectures, each in the many ways that must agree: Python's own faults too show here.
 
-    python test_architectures.py                               SALIENCE_SECONDS (180) of the networks in SHORT
+    python test_architectures.py                               SALIENCE_SECONDS (60) of the networks in SHORT
     python test_architectures.py --all --report TABLE.md       all networks, and what was measured as a table
     python test_architectures.py --names timm:levit_128s       only these
     python test_architectures.py --all --log FILE              keeps results in FILE and goes on where it ends
@@ -38,7 +38,7 @@ except ImportError:
     timm = None
 
 FLOAT64, FLOAT32 = 1e-8, 1e-3
-SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 180)
+SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 60)
 FEWEST = 10  # of SHORT, however slow the machine is
 CLASSES = 10
 SIZES = (64, 96, 128, 224, 240, 256, 384)
@@ -111,9 +111,9 @@ OWN = {
     "tokens_instance_norm": lambda: Tokens(instance_norm),
 }
 SHORT = """
-    own:tokens_batch_norm own:instance_norm timm:levit_128s torchvision:resnet18 torchvision:mobilenet_v2
-    timm:vit_tiny_patch16_224 timm:convnext_atto own:tokens_instance_norm torchvision:swin_t timm:efficientformer_l1
-    own:instance_norm_elu torchvision:mobilenet_v3_small torchvision:squeezenet1_1 timm:repvgg_a0 timm:mobilevit_xxs
+    own:tokens_batch_norm own:tokens_instance_norm own:instance_norm own:instance_norm_elu timm:levit_128s
+    torchvision:resnet18 torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:convnext_atto timm:efficientformer_l1
+    torchvision:mobilenet_v3_small torchvision:squeezenet1_1 torchvision:swin_t timm:repvgg_a0 timm:mobilevit_xxs
     timm:resnest14d segmentation:lraspp_mobilenet_v3_large timm:ghostnet_050 timm:coatnet_pico_rw_224 video:mc3_18
     timm:gmlp_ti16_224 timm:xcit_nano_12_p16_224 timm:resnetv2_50x1_bit
 """.split()

@@ -1,6 +1,6 @@
 """Random programs in TorchScript against the same programs in eager Python: in-place writes, views, loops, branches, buffers.
 
-    python test_programs.py                            the known cases, then SALIENCE_SECONDS (60) of random programs
+    python test_programs.py                            the known cases, then SALIENCE_SECONDS (30) of random programs
     python test_programs.py --from 1000 --seconds 600  a longer run from that seed
     python test_programs.py --show 17                  the program of a seed, and what is wrong with it
     python test_programs.py --shrink 17                the same after leaving out all that the fault does not need
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 BATCHES = (1, 2)
 INPUT = (4, 4, 4)
 TOLERANCE = 1e-9
-SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 60)
+SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 30)
 
 HEADER = '''
 class Residual(nn.Module):
