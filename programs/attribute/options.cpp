@@ -25,9 +25,7 @@ int parse(const std::string& called, int argc, char** argv, AttributeOptions& op
   app.add_option("--labels", options.labels,
                  "text file, one class name a line; a single one is that of class 1 of a single logit");
   app.add_option("--top", options.top, "how many predictions to show")->check(CLI::Range(1, 1'000'000));
-  app.add_option("--method", options.methods, "attribution method; may be given several times")
-      ->check(CLI::IsMember(method_names()));
-  add_layer_option(app, options);
+  add_method_options(app, options);
   app.add_flag("--list-layers", options.list_layers,
                "print the model's layers (name, type, shape of the output) and end");
   app.add_option("--target", options.target, "class to explain: argmax, an index, or a label");

@@ -11,7 +11,6 @@ struct AttributeOptions : Settings {
   std::string image;
   std::string output;
   std::string report;
-  std::vector<std::string> methods{"vanilla"};
   bool list_layers = false;
   std::string target = "argmax";
   std::int64_t top = 5;

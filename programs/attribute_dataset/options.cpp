@@ -41,9 +41,7 @@ int parse(const std::string& called, int argc, char** argv, DatasetOptions& opti
                  "folder of masks, each with its picture's file name (or that with .png)");
   app.add_option("--labels", options.labels,
                  "text file, one class name a line; a single one is that of class 1 of a single logit");
-  app.add_option("--method", options.methods, "attribution method, as of the program attribute; several: a,b")
-      ->delimiter(',')
-      ->check(CLI::IsMember(method_names()));
+  add_method_options(app, options);
   app.add_option("--metrics", options.metrics, "what to measure, as the program evaluate does")
       ->delimiter(',')
       ->check(CLI::IsMember(metrics));
@@ -64,7 +62,6 @@ int parse(const std::string& called, int argc, char** argv, DatasetOptions& opti
       ->check(CLI::Range(0.0, 1e9));
   app.add_flag("--retry", options.retry, "compute shards again in which a sample was unreadable or failed");
   app.add_flag("--verify", options.verify, "compare the results in --output with their checksums, and end");
-  add_layer_option(app, options);
   add_settings(app, options);
   app.get_option("--threads")
       ->description("threads of LibTorch a rank; 0: OMP_NUM_THREADS, or its share of the cores");
@@ -78,6 +75,6 @@ int parse(const std::string& called, int argc, char** argv, DatasetOptions& opti
       throw CLI::ValidationError("--metrics", metric + " needs masks");
     }
   });
-  for (auto* names : {&options.methods, &options.metrics, &options.views}) drop_repeated(*names);
+  for (auto* names : {&options.metrics, &options.views}) drop_repeated(*names);
   return status;
 }

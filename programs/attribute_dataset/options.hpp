@@ -12,7 +12,6 @@ struct DatasetOptions : Settings {
   std::string manifest;
   std::string masks;
   std::string output;
-  std::vector<std::string> methods{"vanilla"};
   std::vector<std::string> metrics;
   std::string sign = "auto";
   bool no_raw = false;

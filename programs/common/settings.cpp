@@ -1,6 +1,9 @@
 #include "settings.hpp"
 
+#include <salience/error.hpp>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <iostream>
 #include <set>
@@ -16,6 +19,13 @@ bool parse_size(const std::string& text, Settings& settings) {
   return width.ec == std::errc{} && width.ptr == end && settings.height > 0 && settings.width > 0;
 }
 
+/// The names as CLI11 shows what an option may be.
+std::string braced(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "{" : ",") + name;
+  return all + '}';
+}
+
 }  // namespace
 
 void drop_repeated(std::vector<std::string>& names) {
@@ -23,11 +33,21 @@ void drop_repeated(std::vector<std::string>& names) {
   std::erase_if(names, [&seen](const std::string& name) { return !seen.insert(name).second; });
 }
 
-void add_layer_option(CLI::App& app, Settings& settings) {
+CLI::Option* add_method_options(CLI::App& app, Settings& settings) {
+  const std::vector<std::string> names = method_names();
+  const auto known = [names](const std::string& name) -> std::string {
+    if (std::ranges::find(names, name) != names.end()) return {};
+    return salience::ArgumentError::unknown_name("method", name, names).what();
+  };
+  CLI::Option* method =
+      app.add_option("--method", settings.methods, "attribution method; several: a,b or a b")
+          ->delimiter(',')
+          ->check(CLI::Validator(known, braced(names)));
   app.add_option("--layer", settings.layers,
                  "layer of " + methods_that_take("layer") +
                      ", by its name in Python; several give the mean of their maps; default: the last "
                      "convolution");
+  return method;
 }
 
 void add_settings(CLI::App& app, Settings& settings) {
@@ -76,8 +96,7 @@ void add_settings(CLI::App& app, Settings& settings) {
   app.add_option("--seed", settings.seed, "seed of whatever is random in the model or a method");
 }
 
-int parse(CLI::App& app, int argc, char** argv, const Settings& settings,
-          const std::function<void()>& check) {
+int parse(CLI::App& app, int argc, char** argv, Settings& settings, const std::function<void()>& check) {
   try {
     app.parse(argc, argv);
     check();
@@ -96,5 +115,6 @@ int parse(CLI::App& app, int argc, char** argv, const Settings& settings,
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  drop_repeated(settings.methods);
   return -1;
 }

@@ -8,7 +8,8 @@
 
 namespace CLI {
 class App;
-}
+class Option;
+}  // namespace CLI
 
 /// The attribution methods' names, in the order of the library's registry.
 std::vector<std::string> method_names();
@@ -20,6 +21,7 @@ std::string methods_that_take(const std::string& option);
 struct Settings {
   std::string model;
   std::string labels;
+  std::vector<std::string> methods{"vanilla"};
   std::vector<std::string> layers;
   std::string size = "224x224";  ///< as it was given: height and width
   int height = 224;
@@ -43,12 +45,13 @@ struct Settings {
 /// Of names that are there several times only the first is kept.
 void drop_repeated(std::vector<std::string>& names);
 
-/// Adds the option --layer.
-void add_layer_option(CLI::App& app, Settings& settings);
+/// Adds the options --method and --layer. Gives the former.
+CLI::Option* add_method_options(CLI::App& app, Settings& settings);
 
 /// Adds the options from --size to --seed.
 void add_settings(CLI::App& app, Settings& settings);
 
-/// Parses, and checks the settings and then what `check` throws for. Gives the program's exit status if it
-/// should end here: 0 after --help, 2 for wrong usage; else -1.
-int parse(CLI::App& app, int argc, char** argv, const Settings& settings, const std::function<void()>& check);
+/// Parses, and checks the settings and then what `check` throws for. Warns of options that none of the
+/// methods heeds. Gives the program's exit status if it should end here: 0 after --help, 2 for wrong usage;
+/// else -1.
+int parse(CLI::App& app, int argc, char** argv, Settings& settings, const std::function<void()>& check);

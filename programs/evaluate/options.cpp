@@ -10,7 +10,7 @@ int parse(const std::string& called, int argc, char** argv, EvaluateOptions& opt
       called);
   std::string footer =
       "Example:\n  " + called +
-      " --model vgg16.pt --images photos --methods vanilla,grad_cam --metrics deletion,road \\\n"
+      " --model vgg16.pt --images photos --method vanilla,grad_cam --metrics deletion,road \\\n"
       "    --output out\n"
       "\n"
       "Explained is the class that the model predicts. Writes into --output metrics.csv\n"
@@ -36,17 +36,14 @@ int parse(const std::string& called, int argc, char** argv, EvaluateOptions& opt
                  "else inside");
   app.add_option("--labels", options.labels,
                  "text file, one class name a line; a single one is that of class 1 of a single logit");
-  app.add_option("--methods", options.methods, "attribution methods, as of the program attribute")
-      ->required()
-      ->delimiter(',')
-      ->check(CLI::IsMember(method_names()));
+  options.methods.clear();  // there is no default
+  add_method_options(app, options)->required();
   app.add_option("--metrics", options.metrics, "what to measure, see below")
       ->required()
       ->delimiter(',')
       ->check(CLI::IsMember(metrics));
   app.add_option("--output", options.output, "folder for the results, made if missing")->required();
   add_sign_option(app, options.sign);
-  add_layer_option(app, options);
   add_settings(app, options);
   const int status = parse(app, argc, argv, options, [&options] {
     const std::string metric = one_that_needs_masks(options.metrics);
@@ -54,7 +51,6 @@ int parse(const std::string& called, int argc, char** argv, EvaluateOptions& opt
       throw CLI::ValidationError("--metrics", metric + " needs --masks");
     }
   });
-  drop_repeated(options.methods);
   drop_repeated(options.metrics);
   return status;
 }

@@ -10,7 +10,6 @@ struct EvaluateOptions : Settings {
   std::string images;
   std::string masks;
   std::string output;
-  std::vector<std::string> methods;
   std::vector<std::string> metrics;
   std::string sign = "auto";
 };

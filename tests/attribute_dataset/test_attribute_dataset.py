@@ -240,7 +240,7 @@ class AttributeDataset(unittest.TestCase):
             shutil.copy(self.images / name, images), shutil.copy(self.masks / name, masks)
         command = ["--model", MODEL, "--images", images, "--masks", masks, "--size", f"{SIZE}x{SIZE}", "--metrics",
                    "pointing,deletion,infidelity", "--seed", 3]  # fmt: skip
-        done = subprocess.run([*map(str, [program("SALIENCE_EVALUATE"), *command, "--methods", "grad_cam", "--output",
+        done = subprocess.run([*map(str, [program("SALIENCE_EVALUATE"), *command, "--method", "grad_cam", "--output",
                                folder / "theirs"])], capture_output=True, text=True, timeout=300)  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(folder / "theirs/metrics.csv", newline="") as file:

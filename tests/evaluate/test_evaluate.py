@@ -62,7 +62,7 @@ class Evaluate(unittest.TestCase):
     @classmethod
     def arguments(cls, out, *more, images=None, masks=None, methods=METHODS, metrics=METRICS):
         return ["--model", MODEL, "--labels", EXAMPLES / "labels.txt", "--images", images or cls.images,
-                "--masks", masks or cls.masks, "--size", f"{SIZE}x{SIZE}", "--methods", ",".join(methods),
+                "--masks", masks or cls.masks, "--size", f"{SIZE}x{SIZE}", "--method", ",".join(methods),
                 "--metrics", *metrics, "--output", out, *more]
 
     def fails(self, status, *arguments):
@@ -244,7 +244,7 @@ class Evaluate(unittest.TestCase):
         images.mkdir(exist_ok=True)
         for name in self.names[:2]:
             shutil.copy(self.images / name, images / name)
-        done = evaluate("--model", model, "--images", images, "--size", f"{SIZE}x{SIZE}", "--methods",
+        done = evaluate("--model", model, "--images", images, "--size", f"{SIZE}x{SIZE}", "--method",
                         "vanilla,integrated_gradients", "--metrics", *metrics, "--dtype", "float64", "--output", out, *more)
         self.assertEqual(done.returncode, 0, done.stderr)
         return rows(out), done.stderr.splitlines()
@@ -299,7 +299,7 @@ class Evaluate(unittest.TestCase):
             curve = record["methods"]["vanilla"]["curves"]["deletion"]["score"]
             self.assertAlmostEqual(curve[0], float(net.double()(x[None]).max()), 5)
             self.assertLess(noticed[image, "integrated_gradients", "completeness"], 0.01)
-        refused = evaluate("--model", model, "--images", self.folder / "pair", "--size", f"{SIZE}x{SIZE}", "--methods",
+        refused = evaluate("--model", model, "--images", self.folder / "pair", "--size", f"{SIZE}x{SIZE}", "--method",
                            "vanilla", "--metrics", "deletion", "--dtype", "float64", "--output", self.folder / "stated")
         self.assertEqual(refused.returncode, 1)
         self.assertIn('--output-type ("probabilities", now "auto")', refused.stderr)

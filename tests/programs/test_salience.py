@@ -82,6 +82,37 @@ class Salience(unittest.TestCase):
         self.assertEqual(run("methods", "--wrong").returncode, 2)
 
 
+class Options(unittest.TestCase):
+    """What the programs say of methods and of the options that go with them."""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def attribute(self, *arguments):
+        return run("attribute", *PICTURE, "--output", self.folder.name, *arguments)
+
+    def test_a_mistyped_method_is_told_the_nearest_names(self):
+        wanted = ("--model", DATA / "scenes.pt", "--images", DATA, "--output", self.folder.name, "--metrics", "gini")
+        for done in (self.attribute("--method", "gradcam"), run("evaluate", *wanted, "--method", "vanilla,gradcam"),
+                     run("dataset", *wanted, "--method", "vanilla", "gradcam")):
+            if "without OpenSSL" in done.stderr:
+                continue
+            self.assertEqual(done.returncode, 2)
+            self.assertEqual(done.stderr.splitlines()[0], "--method: there is no method 'gradcam'; the nearest are "
+                                                          "'grad_cam', 'xgrad_cam', 'grad_cam_pp'")
+
+    def test_several_methods_are_parted_by_commas_or_spaces_in_every_program(self):
+        printed = [self.attribute(*names).stdout for names in (
+            ("--method", "vanilla,grad_cam"), ("--method", "vanilla", "grad_cam"), ("--method", "vanilla", "--method", "grad_cam"),
+            ("--method", "vanilla,grad_cam,vanilla"))]
+        self.assertEqual(re.findall(r"(?m)^(\w+): shape", printed[0]), ["vanilla", "grad_cam"])
+        self.assertEqual(printed, [printed[0]] * len(printed))
+        for command in ("attribute", "evaluate", "dataset"):
+            done = run(command, "--help")
+            if "without OpenSSL" not in done.stderr:
+                self.assertIn("several: a,b or a b", re.search(r"(?s)--method TEXT.*?--layer", done.stdout).group(0))
+
 class Registry(unittest.TestCase):
     def test_the_table_of_the_documentation_is_the_registrys(self):
         page = (PROJECT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
