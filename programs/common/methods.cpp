@@ -34,6 +34,10 @@ std::span<const sal::MethodEntry> registered_methods() { return sal::methods(); 
 
 std::vector<std::string> method_names() { return sal::method_names(); }
 
+bool method_takes(const std::string& name, const std::string& option) {
+  return sal::find_method(name).takes(option);
+}
+
 std::string methods_that_take(const std::string& option) {
   std::string names;
   for (const sal::MethodEntry& entry : sal::methods()) {

@@ -26,6 +26,23 @@ std::string braced(const std::vector<std::string>& names) {
   return all + '}';
 }
 
+/// Says of each option that was given, and that no method heeds, which ones would.
+void warn_of_ignored(const CLI::App& app, const Settings& settings) {
+  // Metrics heed two of them for themselves.
+  const CLI::Option* metrics = app.get_option_no_throw("--metrics");
+  const bool measured = metrics != nullptr && metrics->count() > 0;
+  for (const std::string option : {"samples", "noise", "steps", "baseline", "tolerance", "layer", "chunk"}) {
+    if (app.count("--" + option) == 0) continue;
+    if (measured && (option == "baseline" || option == "chunk")) continue;
+    const auto heeds = [&option](const std::string& method) { return method_takes(method, option); };
+    if (std::ranges::any_of(settings.methods, heeds)) continue;
+    std::string methods;
+    for (const std::string& name : settings.methods) methods += (methods.empty() ? "" : ", ") + name;
+    std::cerr << "warning: --" << option << " has no effect on " << methods << "; it is for "
+              << methods_that_take(option) << '\n';
+  }
+}
+
 }  // namespace
 
 void drop_repeated(std::vector<std::string>& names) {
@@ -116,5 +133,6 @@ int parse(CLI::App& app, int argc, char** argv, Settings& settings, const std::f
     return app.exit(error) == 0 ? 0 : 2;
   }
   drop_repeated(settings.methods);
+  warn_of_ignored(app, settings);
   return -1;
 }

@@ -14,6 +14,9 @@ class Option;
 /// The attribution methods' names, in the order of the library's registry.
 std::vector<std::string> method_names();
 
+/// Does this method of the registry heed this option?
+bool method_takes(const std::string& name, const std::string& option);
+
 /// The names of the methods that take an option, parted by commas.
 std::string methods_that_take(const std::string& option);
 

@@ -113,6 +113,16 @@ class Options(unittest.TestCase):
             if "without OpenSSL" not in done.stderr:
                 self.assertIn("several: a,b or a b", re.search(r"(?s)--method TEXT.*?--layer", done.stdout).group(0))
 
+    def test_an_option_that_no_chosen_method_takes_gives_a_warning(self):
+        done = self.attribute("--method", "vanilla", "blur_ig", "--samples", "3", "--baseline", "zero", "--steps", "2")
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr, "warning: --samples has no effect on vanilla, blur_ig; it is for smooth_grad, "
+                                      "smooth_grad_sq, var_grad\n"
+                                      "warning: --baseline has no effect on vanilla, blur_ig; it is for "
+                                      "integrated_gradients, idgi, guided_ig\n")
+        done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
 class Registry(unittest.TestCase):
     def test_the_table_of_the_documentation_is_the_registrys(self):
         page = (PROJECT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
