@@ -42,8 +42,12 @@ inline int run_program(const std::string& name, const Settings& settings, const 
               << '\n';
     return 1;
   } catch (const std::exception& error) {
-    const std::string text = error.what();
-    std::cerr << name << ": " << text.substr(0, text.find('\n')) << '\n';
+    std::string text = error.what();
+    text = text.substr(0, text.find('\n'));
+    if (settings.mean.size() == 1 && text.find("to have 3 channels, but got 1") != std::string::npos) {
+      text += "; a colour model takes three numbers, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25";
+    }
+    std::cerr << name << ": " << text << '\n';
     return 1;
   }
   return 0;

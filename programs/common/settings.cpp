@@ -43,6 +43,16 @@ void warn_of_ignored(const CLI::App& app, const Settings& settings) {
   }
 }
 
+/// Throws unless there is one value or there are three of both, and says what to write.
+void require_channels(const Settings& settings) {
+  const std::size_t mean = settings.mean.size(), std = settings.std.size();
+  if (mean == std && (mean == 1 || mean == 3)) return;
+  throw CLI::ValidationError("--mean and --std",
+                             "have " + std::to_string(mean) + " and " + std::to_string(std) +
+                                 " numbers: a colour model takes three of each, as --mean 0.5,0.5,0.5 --std "
+                                 "0.25,0.25,0.25, one that takes gray one of each, as --mean 0.5 --std 0.25");
+}
+
 }  // namespace
 
 void drop_repeated(std::vector<std::string>& names) {
@@ -117,10 +127,7 @@ int parse(CLI::App& app, int argc, char** argv, Settings& settings, const std::f
   try {
     app.parse(argc, argv);
     check();
-    if (settings.mean.size() != settings.std.size() ||
-        (settings.mean.size() != 1 && settings.mean.size() != 3)) {
-      throw CLI::ValidationError("--mean and --std", "need one value each, or three each");
-    }
+    require_channels(settings);
     for (const float value : settings.std) {
       if (!(value > 0.0F)) throw CLI::ValidationError("--std", "must be above 0");
     }

@@ -123,6 +123,20 @@ class Options(unittest.TestCase):
         done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
+    def test_how_many_numbers_a_colour_model_takes(self):
+        done = self.attribute("--mean", "0.5")
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.splitlines()[0],
+                         "--mean and --std: have 1 and 3 numbers: a colour model takes three of each, as --mean 0.5,0.5,0.5 "
+                         "--std 0.25,0.25,0.25, one that takes gray one of each, as --mean 0.5 --std 0.25")
+        done = self.attribute("--mean", "0.5", "--std", "0.5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("3 channels", done.stderr)
+        self.assertTrue(done.stderr.endswith("; a colour model takes three numbers, as --mean 0.5,0.5,0.5 --std 0.25,0.25,0.25\n"),
+                        done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+
+
 class Registry(unittest.TestCase):
     def test_the_table_of_the_documentation_is_the_registrys(self):
         page = (PROJECT / "docs" / "methods" / "README.md").read_text(encoding="utf-8")
