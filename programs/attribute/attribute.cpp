@@ -10,6 +10,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,18 @@ nlohmann::json figures_of(const sal::Attribution& attribution, double seconds) {
 std::string spaced(std::string name) {
   std::replace(name.begin(), name.end(), '_', ' ');
   return name;
+}
+
+/// After how much work the method ended.
+std::string after(const sal::Attribution& attribution) {
+  std::ostringstream text;
+  if (attribution.copies.defined()) {
+    text << " after " << attribution.copies.item<std::int64_t>() << " noisy copies, with a standard error of "
+         << number(attribution.standard_error) << "; more --samples may meet it";
+  } else {
+    text << " after " << attribution.evaluations.item<std::int64_t>() << " gradients";
+  }
+  return text.str();
 }
 
 /// Writes the method's tensor and pictures into the folder. Gives its row of the sheet, which begins with
@@ -169,6 +182,9 @@ void run(const AttributeOptions& options) {
     if (!report.empty()) reported.push_back(report_method(method, attribution, figures));
     if (attribution.nothing_positive.defined() && attribution.nothing_positive.item<bool>()) {
       std::cout << method << ": nothing in the layer speaks for the target, the map is empty\n";
+    }
+    if (attribution.converged.defined() && !attribution.converged.item<bool>()) {
+      std::cout << method << ": the tolerance is not met" << after(attribution) << '\n';
     }
   }
   if (!folder.empty()) {

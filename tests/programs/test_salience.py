@@ -1,5 +1,6 @@
 """The program `salience`: it chooses a command, says what a stranger needs, and gives the exit status of the command."""
 
+import json
 import os
 import pathlib
 import re
@@ -122,6 +123,16 @@ class Options(unittest.TestCase):
                                       "integrated_gradients, idgi, guided_ig\n")
         done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_a_tolerance_that_is_not_met_is_said(self):
+        done = self.attribute("--method", "smooth_grad", "--samples", "12", "--tolerance", "0.01")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertRegex(done.stdout, r"(?m)^smooth_grad: the tolerance is not met after 12 noisy copies, with a standard "
+                                      r"error of 0\.\d+; more --samples may meet it$")
+        figures = json.loads(pathlib.Path(self.folder.name, "prediction.json").read_text())["methods"]["smooth_grad"]
+        self.assertIs(figures["converged"], False)
+        done = self.attribute("--method", "smooth_grad", "--samples", "12", "--tolerance", "100")
+        self.assertNotIn("tolerance", done.stdout)
 
     def test_how_many_numbers_a_colour_model_takes(self):
         done = self.attribute("--mean", "0.5")
