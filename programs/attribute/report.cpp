@@ -80,6 +80,7 @@ nlohmann::json report_method(const std::string& name, const sal::Attribution& at
   add("negative", sal::Activation::negative);
   maps["signed"] = data_uri(signed_positions(options, attribution.values));
   return {{"name", name},
+          {"title", method_title(name)},
           {"figures", figures},
           {"target", attribution.target.item<std::int64_t>()},
           {"score", attribution.score.to(at::kDouble).item<double>()},

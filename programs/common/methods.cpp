@@ -34,6 +34,8 @@ std::span<const sal::MethodEntry> registered_methods() { return sal::methods(); 
 
 std::vector<std::string> method_names() { return sal::method_names(); }
 
+std::string method_title(const std::string& name) { return std::string(sal::find_method(name).title); }
+
 bool method_takes(const std::string& name, const std::string& option) {
   return sal::find_method(name).takes(option);
 }

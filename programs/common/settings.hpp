@@ -14,6 +14,9 @@ class Option;
 /// The attribution methods' names, in the order of the library's registry.
 std::vector<std::string> method_names();
 
+/// The name of a method in a text.
+std::string method_title(const std::string& name);
+
 /// Does this method of the registry heed this option?
 bool method_takes(const std::string& name, const std::string& option);
 

@@ -293,7 +293,7 @@ class Report(unittest.TestCase):
         for role, names in named.items():
             self.assertTrue(all(names), f"{role}: {names}")
         self.assertEqual(named["slider"], ["Opacity of all maps", "Opacity of Integrated Gradients",
-                                           "Opacity of Gradient", "Opacity of Grad-CAM"])
+                                           "Opacity of Vanilla gradient", "Opacity of Grad-CAM"])
         self.assertEqual(named["radio"], ["Strength", "For", "Against", "Both"])
         self.assertEqual(named["combobox"], ["Colour map"])
         self.assertEqual(len(named["image"]), 1 + 1 + len(METHODS))  # the input, the scale, the maps
