@@ -6,9 +6,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <iterator>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../support.hpp"
@@ -107,6 +109,33 @@ TEST_CASE(
   CHECK(alike.spearman.sizes() == at::IntArrayRef({1, levels}));
   CHECK(alike.spearman[0][levels - 1].abs().item<double>() < 0.1);
   CHECK(alike.ssim[0][levels - 1].abs().item<double>() < 0.1);
+}
+
+TEST_CASE(
+    "the modes of the caller's thread have no effect on a level, and stay; two threads may ask at once") {
+  const torch::jit::Module module = network();
+  const std::string before = state(module);
+  const RandomizedModule random(module);
+  const torch::jit::Module expected = random(1);
+  {
+    const c10::InferenceMode inference;
+    const torch::jit::Module level = random(1);
+    CHECK(changed(level, expected).empty());
+    for (const at::Tensor& each : level.parameters()) CHECK_FALSE(each.is_inference());
+    CHECK(c10::InferenceMode::is_enabled());
+  }
+  {
+    const c10::NoGradGuard no_grad;
+    CHECK(changed(random(1), expected).empty());
+    CHECK_FALSE(c10::GradMode::is_enabled());
+  }
+  std::atomic<int> right = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 2; ++t) threads.emplace_back([&] { right += changed(random(1), expected).empty(); });
+  }
+  CHECK(right == 2);
+  CHECK(state(module) == before);
 }
 
 TEST_CASE("a module without parameters, and a level that is not there, are refused") {
