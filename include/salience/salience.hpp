@@ -52,28 +52,14 @@
 #include <salience/method/any_attributor.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
-#include <salience/method/gradient_attributor.hpp>
-#include <salience/method/input_x_gradient.hpp>
 #include <salience/method/streaming.hpp>
 #include <salience/method/noise.hpp>
-#include <salience/method/smooth_grad.hpp>
-#include <salience/method/baseline.hpp>
 #include <salience/method/variant_scores.hpp>
-#include <salience/method/path.hpp>
-#include <salience/method/quadrature.hpp>
-#include <salience/method/integrated_gradients_options.hpp>
-#include <salience/method/integrated_gradients.hpp>
-#include <salience/method/idgi.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/token_grid.hpp>
-#include <salience/method/cam_weighting.hpp>
-#include <salience/method/class_activation_map.hpp>
-#include <salience/method/grad_cam.hpp>
 #include <salience/method/backward_rule.hpp>
-#include <salience/method/guided_backprop.hpp>
 #include <salience/method/explanation.hpp>
-#include <salience/method/guided_grad_cam.hpp>
-#include <salience/method/registry.hpp>
+#include <salience/method/registry.hpp>  // and with it every method that gives a map of the input
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>
