@@ -112,8 +112,8 @@ OWN = {
 }
 SHORT = """
     own:tokens_batch_norm own:tokens_instance_norm own:instance_norm own:instance_norm_elu timm:levit_128s
-    torchvision:resnet18 torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:convnext_atto timm:efficientformer_l1
-    torchvision:mobilenet_v3_small torchvision:squeezenet1_1 torchvision:swin_t timm:repvgg_a0 timm:mobilevit_xxs
+    torchvision:resnet18 torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:convnext_atto torchvision:mobilenet_v3_small
+    timm:efficientformer_l1 torchvision:squeezenet1_1 torchvision:swin_t timm:repvgg_a0 timm:mobilevit_xxs
     timm:resnest14d segmentation:lraspp_mobilenet_v3_large timm:ghostnet_050 timm:coatnet_pico_rw_224 video:mc3_18
     timm:gmlp_ti16_224 timm:xcit_nano_12_p16_224 timm:resnetv2_50x1_bit
 """.split()
