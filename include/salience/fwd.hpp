@@ -47,6 +47,7 @@ enum class Prepare;
 struct ModelOptions;
 enum class PassStage;
 struct GraphPass;
+class ExportedModel;
 class GraphModel;
 class ScriptModel;
 class AnyModel;
@@ -188,7 +189,7 @@ struct RandomizationSimilarity;
 template <class A, class Randomized>
 class RandomizationCheck;
 enum class RandomizationOrder;
-struct RandomizedModuleOptions;
-class RandomizedModule;
+struct RandomizedModelOptions;
+class RandomizedModel;
 
 }  // namespace salience

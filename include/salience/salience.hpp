@@ -39,6 +39,10 @@
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/graph_model.hpp>
 #include <salience/model/script_model.hpp>
+#if __has_include(<nlohmann/json.hpp>)  // torch.export programs are JSON
+#include <salience/model/exported_model.hpp>
+#include <salience/model/load_model.hpp>
+#endif
 #include <salience/model/any_model.hpp>
 
 #include <salience/target/class_output.hpp>
@@ -75,4 +79,4 @@
 #include <salience/metric/complexity.hpp>
 #include <salience/metric/similarity.hpp>
 #include <salience/metric/randomization.hpp>
-#include <salience/metric/randomized_module.hpp>
+#include <salience/metric/randomized_model.hpp>

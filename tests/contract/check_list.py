@@ -23,7 +23,7 @@ DELEGATES = {"AnyAttributor": "to the method in it", "GradientAttributor": "to g
 CALL = re.compile(r"\bAttribution operator\(\)\(const at::Tensor& input,")
 METRIC_CALL = re.compile(r"\boperator\(\)\(const at::Tensor& input,")
 METRIC_FUNCTION = re.compile(r"^inline at::Tensor (\w+)\(const at::Tensor& ", re.M)
-NO_METRICS = {"randomized_module.hpp"}  # the modules of a RandomizationCheck, by tests/script/randomized_module_test.cpp
+NO_METRICS = {"randomized_model.hpp"}  # the models of a RandomizationCheck, by tests/script/randomized_model_test.cpp
 CLASS = re.compile(r"^(?:class|struct) (\w+)(?: final)?(?: : public ([\w:]+))?[^;{]*\{", re.M)
 
 

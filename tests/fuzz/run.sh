@@ -16,7 +16,7 @@ folder=$SALIENCE_ROOT/tests/fuzz
 out=$SALIENCE_BUILD/fuzz
 
 begin fuzz
-need clang libclang-rt-dev libeigen3-dev libstb-dev python3-venv
+need clang libclang-rt-dev libeigen3-dev libstb-dev nlohmann-json3-dev python3-venv
 find_torch
 torch=${TORCH_DIR%/share/cmake/Torch}
 mkdir -p "$out"
@@ -27,7 +27,7 @@ options=(-std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-rec
 compile() {
   local -a libtorch=()
   if grep -q 'salience/\(tensor\|model\|target\|view\)' "$folder/$1.cpp"; then
-    libtorch=(-isystem "$torch/include" "-L$torch/lib" "-Wl,-rpath,$torch/lib" -ltorch -ltorch_cpu -lc10)
+    libtorch=(-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include" "-L$torch/lib" "-Wl,-rpath,$torch/lib" -ltorch -ltorch_cpu -lc10)
   fi
   clang++ "${options[@]}" "$folder/$1.cpp" -o "$out/$1" "${libtorch[@]}"
 }
@@ -73,4 +73,5 @@ each() {
 
 stage "Building the fuzz targets ${targets[*]}" each compile || exit 1
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+export LSAN_OPTIONS=suppressions=$SALIENCE_ROOT/tests/lsan.supp:print_suppressions=0
 each fuzz

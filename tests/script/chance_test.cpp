@@ -40,7 +40,7 @@ TEST_CASE("what is switched on for good is told with its operators and the remed
         prepare);
     REQUIRE(both.size() == 1);
     CHECK(contains(both[0], "the model runs 1 batch_norm, 2 dropout as in training"));
-    CHECK(contains(both[0], "model.eval() before torch.jit.trace"));
+    CHECK(contains(both[0], "model.eval() before torch.export.export or torch.jit.trace"));
   }
   CHECK(warnings_of("  return torch.feature_dropout(x, 0.5, self.always)\n").size() == 1);
   CHECK(warnings_of("  return torch.alpha_dropout_(x * 2, 0.5, True)\n").size() == 1);

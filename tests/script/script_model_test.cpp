@@ -484,7 +484,7 @@ TEST_CASE("a file that is not TorchScript is refused with a sentence") {
                  "/no/such.pt: there is no such file"));
   CHECK(contains(message<FileError>([] { ScriptModel::load(std::filesystem::temp_directory_path()); }),
                  "is a directory, not a file"));
-  CHECK(contains(refused(""), "not a TorchScript file"));
+  CHECK(contains(refused(""), "neither a torch.export program nor TorchScript"));
   CHECK(contains(refused("hello"), "torch.jit.trace"));
   CHECK(contains(refused("\x80\x02}q"), "Python pickle (a state dict?)"));
   CHECK(contains(refused("PK\x03\x04 and no more"), "damaged zip archive"));

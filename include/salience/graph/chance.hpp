@@ -20,7 +20,9 @@ namespace salience::detail {
 /// Whether this node is known to drop at random: a dropout with a training flag that is set, an attention
 /// with a share to drop.
 inline bool drops(const torch::jit::Node* node) {
-  if (is_one_of(node, dropouts)) return is_known(node->input(2), true) && !drops_nothing(node);
+  if (is_one_of(node, dropouts) || kind_of(node) == "aten::native_dropout") {
+    return is_known(node->input(2), true) && !drops_nothing(node);
+  }
   if (kind_of(node) != "aten::scaled_dot_product_attention") return false;
   const auto share = torch::jit::toIValue(node->input(4));
   return share && share->isDouble() && share->toDouble() > 0.0;
@@ -29,7 +31,10 @@ inline bool drops(const torch::jit::Node* node) {
 /// Whether this node is known to normalise by the statistics of the batch, so that samples depend on each
 /// other.
 inline bool uses_batch_statistics(const torch::jit::Node* node) {
-  return kind_of(node) == "aten::batch_norm" && is_known(node->input(5), true);
+  constexpr std::array<std::string_view, 4> norms{"aten::batch_norm", "aten::native_batch_norm",
+                                                  "aten::_native_batch_norm_legit",
+                                                  "aten::_native_batch_norm_legit_functional"};
+  return is_one_of(node, norms) && is_known(node->input(5), true);
 }
 
 /// Whether this node draws random numbers.
@@ -54,11 +59,11 @@ inline void warn_of_chance(torch::jit::Graph& graph) {
   if (counts.empty()) return;
   std::string list;
   for (const auto& [kind, count] : counts) list += concat(list.empty() ? "" : ", ", count, " ", kind);
-  TORCH_WARN(
-      "Salience: the model runs ", list,
-      training ? " as in training, so its maps are a matter of chance or of what else is in the batch; if it "
-                 "was traced, call model.eval() before torch.jit.trace"
-               : ", so its maps are a matter of chance; leave that out of what is exported");
+  TORCH_WARN("Salience: the model runs ", list,
+             training
+                 ? " as in training, so its maps are a matter of chance or of what else is in the batch; "
+                   "call model.eval() before torch.export.export or torch.jit.trace"
+                 : ", so its maps are a matter of chance; leave that out of what is exported");
 }
 
 }  // namespace salience::detail

@@ -41,24 +41,30 @@ inline bool depends_on_layout(const torch::jit::Node* node, const Aliases& alias
   return reads_layout(node) || (is_perhaps_view(node) && aliases.written_after(node, node->output()));
 }
 
+/// Makes a view by sizes a reshape, which takes any layout, where nothing is written through it later.
+inline void reshape_views(torch::jit::Graph& graph, const Aliases& aliases) {
+  for (torch::jit::Node* view : nodes_of(graph)) {
+    const bool by_size = kind_of(view) == "aten::view" && view->inputs().size() == 2 &&
+                         view->input(1)->type()->kind() == c10::TypeKind::ListType;
+    if (!by_size || aliases.written_after(view, view->output())) continue;
+    const torch::jit::WithInsertPoint before(view);
+    torch::jit::Value* reshaped = graph.insert(c10::aten::reshape, {view->input(0), view->input(1)});
+    view->output()->replaceAllUsesWith(reshaped);
+    view->destroy();
+  }
+}
+
 /// Convolution weights channels-last, and views as reshapes, since a channels-last tensor cannot be viewed
 /// flat. False, and nothing done, if something depends on the layout.
 inline bool make_channels_last(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& object) {
   const Aliases aliases(*graph, object);
-  std::vector<torch::jit::Node*> views, convolutions;
+  std::vector<torch::jit::Node*> convolutions;
   for (torch::jit::Node* node : nodes_of(*graph)) {
     if (depends_on_layout(node, aliases)) return false;
     const std::string_view kind = kind_of(node);
-    const bool by_size = kind == "aten::view" && node->inputs().size() == 2 &&
-                         node->input(1)->type()->kind() == c10::TypeKind::ListType;
-    if (by_size) views.push_back(node);
     if (kind == "aten::conv2d" || kind == "aten::_convolution") convolutions.push_back(node);
   }
-  for (torch::jit::Node* view : views) {
-    const torch::jit::WithInsertPoint before(view);
-    torch::jit::Value* reshaped = graph->insert(c10::aten::reshape, {view->input(0), view->input(1)});
-    view->output()->replaceAllUsesWith(reshaped);
-  }
+  reshape_views(*graph, aliases);
   for (torch::jit::Node* node : convolutions) {
     const auto weight = torch::jit::toIValue(node->input(1));
     if (!weight || !weight->isTensor() || weight->toTensor().dim() != 4) continue;

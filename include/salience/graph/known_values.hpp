@@ -40,6 +40,9 @@ class KnownValues {
 
   /// What is known of a size. A trace has a tensor made of each.
   Size size_of(const torch::jit::Value* value) const {
+    constexpr std::array<std::string_view, 4> same{"prim::NumToTensor", "aten::Int", "aten::ScalarImplicit",
+                                                   "aten::IntImplicit"};
+    while (is_one_of(value->node(), same)) value = value->node()->input(0);
     if (const auto known = constant(value)) {
       if (known->isInt()) return {known->toInt()};
       if (known->isTensor() && known->toTensor().dim() == 0 && known->toTensor().scalar_type() == at::kLong) {
@@ -47,10 +50,7 @@ class KnownValues {
       }
       return {};
     }
-    constexpr std::array<std::string_view, 4> same{"prim::NumToTensor", "aten::Int", "aten::ScalarImplicit",
-                                                   "aten::IntImplicit"};
     const torch::jit::Node* node = value->node();
-    if (is_one_of(node, same)) return size_of(node->input(0));
     const auto asked = [&](const torch::jit::Value* tensor, std::optional<std::int64_t> dimension) {
       return dimension ? Size{{}, behind_identities(tensor), *dimension} : Size{};
     };
@@ -66,8 +66,9 @@ class KnownValues {
                                           : number(node->input(1)));
   }
 
-  /// Whether a condition holds, if that can be known: most are flags of modules.
-  std::optional<bool> truth(const torch::jit::Value* value) const {
+  /// Whether a condition holds, if that can be known: most are flags of modules. One that is `depth` steps
+  /// away is not looked for any further, since the file may have any number of them.
+  std::optional<bool> truth(const torch::jit::Value* value, int depth = 0) const {
     const torch::jit::Node* node = value->node();
     if (node->kind() == c10::prim::GetAttr && assigned_.contains(node->s(c10::attr::name))) {
       return std::nullopt;
@@ -75,13 +76,15 @@ class KnownValues {
     if (const auto known = constant(value)) {
       return known->isBool() ? std::optional(known->toBool()) : std::nullopt;
     }
+    if (depth == 64) return std::nullopt;
     if (kind_of(node) == "aten::__not__") {
-      const auto other = truth(node->input());
+      const auto other = truth(node->input(), depth + 1);
       return other ? std::optional(!*other) : std::nullopt;
     }
     if (node->kind() != c10::prim::If) return std::nullopt;  // or "and", "or"
-    const auto taken = truth(node->input());
-    return taken ? truth(node->blocks().at(*taken ? 0 : 1)->outputs()[value->offset()]) : std::nullopt;
+    const auto taken = truth(node->input(), depth + 1);
+    return taken ? truth(node->blocks().at(*taken ? 0 : 1)->outputs()[value->offset()], depth + 1)
+                 : std::nullopt;
   }
 
  private:

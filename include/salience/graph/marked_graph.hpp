@@ -8,6 +8,7 @@
 
 #include <torch/script.h>
 
+#include <salience/graph/input_sizes.hpp>
 #include <salience/graph/layer_channels.hpp>
 #include <salience/graph/writes.hpp>
 
@@ -23,13 +24,16 @@ struct MarkedGraph {
   std::shared_ptr<torch::jit::Graph> graph;
   torch::jit::Module object;      ///< parameters, buffers and constants; nobody else writes to them
   c10::FunctionSchema schema;     ///< how the graph is called: the object and the inputs, with their defaults
+  InputShape input;               ///< what the file says of the input
   std::set<std::string> written;  ///< attributes that the graph writes to
   LayerChannels channels;         ///< where the channels of its layers are
 
-  MarkedGraph(std::shared_ptr<torch::jit::Graph> marked, torch::jit::Module owner, c10::FunctionSchema call)
+  MarkedGraph(std::shared_ptr<torch::jit::Graph> marked, torch::jit::Module owner, c10::FunctionSchema call,
+              InputShape shape = {})
       : graph(std::move(marked)),
         object(std::move(owner)),
         schema(std::move(call)),
+        input(std::move(shape)),
         written(written_attributes(*graph, object)),
         channels(*graph, object) {}
 };

@@ -26,22 +26,31 @@ struct Mark {
   }
 };
 
-/// Marks what `node` gives as the output of a layer: a tensor goes through an `aten::alias` from here on.
-inline void mark_output(torch::jit::Node* node, const std::string& path, const std::string& type) {
-  torch::jit::Graph& graph = *node->owningGraph();
+/// Marks a value, behind the node `end`, as the output of a layer: a tensor goes through an `aten::alias`
+/// from there on. Gives the mark, and what it marks as its input.
+inline torch::jit::Node* mark_value(torch::jit::Value* value, torch::jit::Node* end, const std::string& path,
+                                    const std::string& type) {
+  torch::jit::Graph& graph = *end->owningGraph();
   const auto create = [&](c10::Symbol kind, std::size_t outputs) {
     torch::jit::Node* created = graph.create(kind, outputs);
     created->s_(Mark::path(), path)->s_(Mark::type(), type);
     return created;
   };
-  torch::jit::Node* last = node;
-  if (node->output()->type()->kind() == c10::TypeKind::TensorType) {
-    last = create(c10::aten::alias, 1)->insertAfter(node);
-    last->output()->setType(node->output()->type());
-    node->output()->replaceAllUsesWith(last->output());
-    last->addInput(node->output());
+  if (value->type()->kind() == c10::TypeKind::TensorType) {
+    end = create(c10::aten::alias, 1)->insertAfter(end);
+    end->output()->setType(value->type());
+    value->replaceAllUsesAfterNodeWith(end, end->output());
+    end->addInput(value);
+    value = end->output();
   }
-  create(c10::prim::Print, 0)->insertAfter(last)->addInput(last->output());
+  torch::jit::Node* mark = create(c10::prim::Print, 0)->insertAfter(end);
+  mark->addInput(value);
+  return mark;
+}
+
+/// Marks what `node` gives as the output of a layer.
+inline void mark_output(torch::jit::Node* node, const std::string& path, const std::string& type) {
+  mark_value(node->output(), node, path, type);
 }
 
 inline std::vector<torch::jit::Node*> marks_of(torch::jit::Graph& graph) {

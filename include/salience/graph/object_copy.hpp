@@ -29,6 +29,12 @@ struct Placement {
   }
 };
 
+inline void require_floating(const Placement& place) {
+  if (place.dtype && !at::isFloatingType(*place.dtype)) {
+    throw ArgumentError::out_of_range("dtype", *place.dtype, "a floating type");
+  }
+}
+
 /// Copies a tree of module objects, and those attributes in it that `copied` names; it shares the others.
 /// Each object and tensor is copied once, and tensors that share memory do so in the copy. No tensor of the
 /// copy asks for a gradient, so that none is computed or prepared for, and `training` is false.
@@ -126,9 +132,7 @@ class ObjectCopy {
 /// more.
 inline torch::jit::Module snapshot(const torch::jit::Module& module, const Placement& place,
                                    bool just_loaded) {
-  if (place.dtype && !at::isFloatingType(*place.dtype)) {
-    throw ArgumentError::out_of_range("dtype", *place.dtype, "a floating type");
-  }
+  require_floating(place);
   return ObjectCopy([](const std::string&) { return true; }, place, just_loaded)(module);
 }
 

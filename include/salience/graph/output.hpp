@@ -28,7 +28,10 @@ inline at::Tensor tensor_output(const c10::IValue& output, const std::string& en
     }
   } else if (output.isTuple()) {
     const auto tuple = output.toTuple();
-    for (std::size_t i = 0; i < tuple->elements().size(); ++i) add(std::to_string(i), tuple->elements()[i]);
+    const auto fields = tuple->type<c10::TupleType>()->names();
+    for (std::size_t i = 0; i < tuple->elements().size(); ++i) {
+      add(fields ? std::string(fields->at(i)) : std::to_string(i), tuple->elements()[i]);
+    }
   } else if (output.isList()) {
     const auto list = output.toList();
     for (std::size_t i = 0; i < list.size(); ++i) add(std::to_string(i), list.get(i));
@@ -47,8 +50,8 @@ inline at::Tensor tensor_output(const c10::IValue& output, const std::string& en
   std::string known;
   for (const std::string& name : names) known += concat(known.empty() ? "'" : ", '", name, "'");
   const std::string missing = entry.empty() ? "" : concat("there is no entry '", entry, "': ");
-  throw ModelError(
-      concat(missing, "the model returns the tensors ", known, "; name one with the option 'output'"));
+  throw ModelError(concat(missing, "the model returns the tensors ", known,
+                          "; name one by ModelOptions::output (--entry)"));
 }
 
 }  // namespace salience::detail

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include <c10/core/GradMode.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 #include <torch/script.h>
 
@@ -36,6 +37,7 @@ class Runner {
   /// exception from the model nested, if it fails on this input.
   torch::jit::Stack operator()(const at::Tensor& input) const {
     const NoAutocast no_autocast;
+    const c10::AutoGradMode kept(c10::GradMode::is_enabled());  // of a model that switches it and then fails
     torch::jit::Stack stack{state_.begin(model_->object)._ivalue(), converted(input)};
     try {
       model_->schema.checkAndNormalizeInputs(stack, {});

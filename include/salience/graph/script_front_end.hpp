@@ -11,8 +11,8 @@
 
 #include <salience/error.hpp>
 #include <salience/graph/marked_graph.hpp>
+#include <salience/graph/model_file.hpp>
 #include <salience/graph/object_copy.hpp>
-#include <salience/graph/script_file.hpp>
 #include <salience/graph/script_inliner.hpp>
 #include <salience/graph/simplify.hpp>
 #include <salience/tensor/tensor.hpp>

@@ -21,7 +21,7 @@
 
 #include <salience/error.hpp>
 #include <salience/file.hpp>
-#include <salience/io/detail/little_endian.hpp>
+#include <salience/io/detail/zip.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience {
@@ -30,29 +30,6 @@ namespace salience {
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 namespace detail {
-
-/// Does every entry of a zip archive say of itself that it is no larger than the archive, and stored as it
-/// is? LibTorch takes as much memory as an entry says it needs. (Entries of 4 GiB and more stand elsewhere,
-/// and are not looked at.)
-inline bool honest_zip(std::string_view bytes) {
-  const std::size_t end = bytes.rfind(std::string_view("PK\x05\x06", 4));
-  if (end == std::string_view::npos || bytes.size() - end < 22) return false;
-  constexpr std::uint64_t elsewhere = 0xffffffff;
-  const auto number_at = [bytes](std::size_t place, std::size_t size) {
-    return little_endian(bytes.substr(place, size));
-  };
-  std::uint64_t place = number_at(end + 16, 4);
-  if (place == elsewhere) return true;
-  for (std::uint64_t entries = number_at(end + 10, 2); entries > 0; --entries) {
-    if (place > end || end - place < 46 || bytes.substr(place, 4) != std::string_view("PK\x01\x02", 4))
-      return false;
-    const std::uint64_t packed = number_at(place + 20, 4), whole = number_at(place + 24, 4);
-    const bool stored = number_at(place + 10, 2) == 0;
-    if (whole != elsewhere && (!stored || packed != whole || whole > bytes.size())) return false;
-    place += 46 + number_at(place + 28, 2) + number_at(place + 30, 2) + number_at(place + 32, 2);
-  }
-  return true;
-}
 
 /// How many bytes there are in the file for the storage that begins there.
 using RecordSizes = std::unordered_map<const void*, std::size_t>;
@@ -185,7 +162,7 @@ inline void save_pt(const std::filesystem::path& path, const NamedTensors& tenso
 
 /// The tensor of a file that save_pt or Python's `torch.save(tensor, path)` wrote, on the CPU. Throws
 /// FileError, with the file's path, if it cannot be read, holds anything else, or is damaged in a way that
-/// shows; no entry of it may take more memory than the file's size, up to 4 GiB.
+/// shows; no entry of it may take more memory than the file's size.
 inline at::Tensor load_pt(const std::filesystem::path& path) {
   const detail::LoadedPickle loaded = detail::load_pickle(path);
   return detail::loaded_tensor(path, loaded.value, loaded.records);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat_ops.h>
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
@@ -89,6 +90,7 @@ struct RecordedPass {
   std::vector<at::Tensor> layers;     ///< the outputs of the layers that were asked for, in that order
   std::vector<std::string> names;     ///< of the layers
   std::vector<ChannelAxis> channels;  ///< of the layers
+  std::vector<std::vector<at::Tensor>> parts;      ///< of the layers: see Tapped::parts
   OutputType output_type = OutputType::automatic;  ///< as the target reads it
 
   /// \f$ \partial \sum_n s_n / \partial t \f$ for each tensor t of `wrt`, in one backward pass. It goes no
@@ -98,16 +100,19 @@ struct RecordedPass {
   /// @throws ModelError if the score does not depend on one of them or if LibTorch's backward pass fails
   std::vector<at::Tensor> gradients(at::TensorList wrt, bool keep = false) const {
     const detail::Recording recording;
-    // A tensor keeps its gradient from a pass over a kept graph that went through it, and adds to it.
+    std::vector<at::Tensor> sources;  // what the score depends on of each
     for (const at::Tensor& tensor : wrt) {
       if (!tensor.requires_grad()) throw unrelated(tensor);
-      tensor.mutable_grad().reset();
+      const at::TensorList of = sources_of(tensor);
+      sources.insert(sources.end(), of.begin(), of.end());
     }
+    // A tensor keeps its gradient from a pass over a kept graph that went through it, and adds to it.
+    for (const at::Tensor& source : sources) source.mutable_grad().reset();
     try {
       const detail::BatchNormRepair repaired;
       // Unlike torch::autograd::grad it needs no big header. It leaves the result in `.grad`, also in that
       // of a tensor which is no leaf.
-      score.sum().backward({}, keep, /*create_graph=*/false, wrt);
+      score.sum().backward({}, keep, /*create_graph=*/false, sources);
     } catch (const c10::Error& error) {
       std::throw_with_nested(
           ModelError(detail::concat("the model's backward pass fails for an input of type ",
@@ -115,8 +120,14 @@ struct RecordedPass {
     }
     std::vector<at::Tensor> result;
     for (const at::Tensor& tensor : wrt) {
-      if (!tensor.grad().defined()) throw unrelated(tensor);
-      result.push_back(std::exchange(tensor.mutable_grad(), at::Tensor()));
+      std::vector<at::Tensor> gradients;
+      for (const at::Tensor& source : sources_of(tensor)) {
+        if (!source.grad().defined()) throw unrelated(tensor);
+        gradients.push_back(std::exchange(source.mutable_grad(), at::Tensor()));
+      }
+      at::Tensor whole = gradients.size() == 1 ? gradients.front() : at::_ops::cat::call(gradients, 0);
+      if (whole.sizes() != tensor.sizes()) whole = whole.narrow(0, 0, tensor.size(0));  // was filled up
+      result.push_back(std::move(whole));
     }
     return result;
   }
@@ -135,6 +146,14 @@ struct RecordedPass {
   Attribution explained_by(at::Tensor values) const { return {explained(), std::move(values)}; }
 
  private:
+  /// The tensor itself; of a layer that was computed in parts these.
+  at::TensorList sources_of(const at::Tensor& tensor) const {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (tensor.is_same(layers[i])) return parts[i];
+    }
+    return tensor;
+  }
+
   ModelError unrelated(const at::Tensor& tensor) const {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       if (!tensor.is_same(layers[i])) continue;
@@ -193,6 +212,7 @@ auto forward_of(M& model, std::span<const std::string> names) {
     pass.layers = std::move(tapped.layers);
     pass.names.assign(names.begin(), names.end());
     if constexpr (requires { tapped.channels; }) pass.channels = std::move(tapped.channels);
+    if constexpr (requires { tapped.parts; }) pass.parts = std::move(tapped.parts);
     pass.channels.resize(names.size(), ChannelAxis::unknown);
   };
 }

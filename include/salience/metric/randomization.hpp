@@ -28,15 +28,13 @@ struct RandomizationSimilarity {
 /// for Saliency Maps", 2018): the map of the trained model against the maps of models of which more and more
 /// layers (cascading), or one after the other (independent), are random.
 ///
-///     const RandomizedModule random{module, {.order = RandomizationOrder::cascading}};  // for TorchScript
-///     RandomizationCheck check{GradientAttributor{ScriptModel{module}},
-///                              [&](std::int64_t level) {
-///                                return GradientAttributor{ScriptModel{random(level)}};
-///                              }};
+///     const RandomizedModel random{model, {.order = RandomizationOrder::cascading}};  // for a model file
+///     RandomizationCheck check{GradientAttributor{model},
+///                              [&](std::int64_t level) { return GradientAttributor{random(level)}; }};
 ///     RandomizationSimilarity alike = check(x, std::ssize(random.layers()));
 ///
 /// `randomized(level)` gives the method on the model of that level, from 0 on: of any kind, so also of other
-/// models than TorchScript's. Lower is better: a map that stays as it was shows the input, not the model (an
+/// models than files. Lower is better: a map that stays as it was shows the input, not the model (an
 /// edge detector keeps 1 everywhere); a good one falls towards 0. The class is chosen once, by the trained
 /// model, and held. Throws ArgumentError for no levels, and what the methods throw.
 template <class A, class Randomized>

@@ -18,12 +18,15 @@ enum class Prepare {
   fast,
 };
 
-/// What can be chosen of a GraphModel, so of a ScriptModel.
+/// What can be chosen of a GraphModel, so of a ScriptModel and of an ExportedModel.
 struct ModelOptions {
   std::optional<c10::Device> device{};     ///< where to run; default: where the model is
   std::optional<c10::ScalarType> dtype{};  ///< floating type to run in; default: the parameters' own
   Prepare prepare = Prepare::none;         ///< see Prepare
-  std::string output{};  ///< the entry to explain of a dict (its key) or a tuple (its position)
+  /// The entry to explain of a dict (its key) or a tuple (its position); of a container in a container their
+  /// path, "aux.1", in an exported model.
+  std::string output{};
+  std::string model{};  ///< which model of a torch.export archive that holds several
 };
 
 }  // namespace salience

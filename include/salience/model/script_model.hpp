@@ -8,7 +8,7 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
-#include <salience/graph/script_file.hpp>
+#include <salience/graph/model_file.hpp>
 #include <salience/graph/script_front_end.hpp>
 #include <salience/model/graph_model.hpp>
 #include <salience/model/model_options.hpp>
@@ -37,7 +37,7 @@ namespace salience {
 class ScriptModel : public GraphModel {
  public:
   /// Wraps `module`. Throws ModelError if its forward does not take one tensor or the device is not there,
-  /// ArgumentError for a dtype that is not floating.
+  /// ArgumentError for a dtype that is not floating and for the option `model`.
   explicit ScriptModel(const torch::jit::Module& module, const ModelOptions& options = {})
       : ScriptModel(module, options, /*just_loaded=*/false) {}
 
@@ -54,8 +54,15 @@ class ScriptModel : public GraphModel {
   }
 
  private:
+  static const ModelOptions& checked(const ModelOptions& options) {
+    if (options.model.empty()) return options;
+    throw ArgumentError(
+        "the option model names one of several in a torch.export archive, and this is TorchScript");
+  }
+
   ScriptModel(const torch::jit::Module& module, const ModelOptions& options, bool just_loaded)
-      : GraphModel(detail::script_front_end(module, detail::placement(options), just_loaded), options) {}
+      : GraphModel(detail::script_front_end(module, detail::placement(options), just_loaded),
+                   checked(options)) {}
 };
 
 }  // namespace salience

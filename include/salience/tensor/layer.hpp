@@ -23,6 +23,11 @@ struct Tapped {
   std::vector<at::Tensor> layers;  ///< one for each layer that was asked for, in that order
   /// Where their channels are, one for each layer; empty: of none of them known.
   std::vector<ChannelAxis> channels{};
+  /// Of a model that took the samples in several batches, as one that was exported for a batch of fixed size:
+  /// for each layer what it gave in each of them, in order. The output depends on these, and `layers` has
+  /// their rows, as many as there are samples; the last batch may have been filled up and then has more.
+  /// Empty otherwise.
+  std::vector<std::vector<at::Tensor>> parts{};
 };
 
 /// A layer of a model, for a person to choose from.

@@ -16,6 +16,7 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/chains.hpp>
 #include <salience/graph/in_place.hpp>
 #include <salience/graph/layers.hpp>
 #include <salience/graph/marked_graph.hpp>
@@ -91,11 +92,20 @@ class GraphPrograms {
       const Recording recording;
       std::shared_ptr<torch::jit::Graph> graph = marked_->graph->copy();
       rewrite(graph, marked_->object, pass);
-      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->schema);
+      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->schema,
+                                                   marked_->input);
     } else {
       passes.push_back(std::move(pass));
     }
     return std::make_shared<const GraphPrograms>(std::move(marked), options_, std::move(passes));
+  }
+
+  /// The same with an object of the same type.
+  std::shared_ptr<const GraphPrograms> with_object(const torch::jit::Module& object) const {
+    const Recording recording;
+    auto marked =
+        std::make_shared<const MarkedGraph>(marked_->graph, object, marked_->schema, marked_->input);
+    return std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_);
   }
 
   /// The tensor to explain in what the model returns.
@@ -113,14 +123,25 @@ class GraphPrograms {
     };
     rewrite_at(PassStage::before_folding);
     std::set<std::string> written = passes_.empty() ? marked_->written : written_attributes(*graph, object);
-    const bool channels_last = options_.prepare == Prepare::fast && prepare(graph, object, written);
+    const auto attempt = [](const char* failure, const auto& step) {
+      try {
+        return step();
+      } catch (const Error&) {
+        throw;
+      } catch (const std::exception& error) {
+        std::throw_with_nested(
+            ModelError(concat("the model's program cannot be ", failure, ": ", first_cause(error))));
+      }
+    };
+    // This computes what follows from constants, which may fail as it would at each call.
+    const bool channels_last = options_.prepare == Prepare::fast &&
+                               attempt("prepared", [&] { return prepare(graph, object, written); });
     rewrite_at(PassStage::after_folding);
     choose_in_place(*graph);
-    try {
-      return {graph, marked_, std::move(written), placement(options_), channels_last};
-    } catch (const c10::Error& error) {
-      std::throw_with_nested(ModelError(concat("the model's program cannot be run: ", first_cause(error))));
-    }
+    cut_chains(*graph);
+    return attempt("run", [&] {
+      return Runner(graph, marked_, std::move(written), placement(options_), channels_last);
+    });
   }
 
   std::shared_ptr<const MarkedGraph> marked_;

@@ -1,0 +1,159 @@
+// The tensors of an exported program as an object.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <torch/script.h>
+
+#include <salience/error.hpp>
+#include <salience/graph/export_archive.hpp>
+#include <salience/graph/export_arguments.hpp>
+#include <salience/graph/object_copy.hpp>
+
+namespace salience::detail {
+
+/// The tensors of a program: a tree of objects like the model's modules, and where each tensor is in it.
+class ExportedObject {
+ public:
+  ExportedObject() : object_("__torch__.exported") {}
+
+  const torch::jit::Module& object() const noexcept { return object_; }
+
+  /// Puts a tensor at a path such as "layer1.0.conv1.weight".
+  void add(const std::string& path, const at::Tensor& tensor, bool parameter) {
+    const std::size_t dot = path.rfind('.');
+    torch::jit::Module owner = dot == std::string::npos ? object_ : module(path.substr(0, dot));
+    const std::string name = path.substr(dot == std::string::npos ? 0 : dot + 1);
+    if (name.empty() || owner.hasattr(name)) {
+      throw ModelError(concat("is damaged: it has two things at '", shortened(path), "'"));
+    }
+    owner.register_parameter(name, tensor, /*is_buffer=*/!parameter);
+  }
+
+  /// The tensor at that path in a graph whose first input is the object.
+  torch::jit::Value* read(torch::jit::Graph& graph, const std::string& path) {
+    if (path.empty()) return graph.inputs().at(0);
+    torch::jit::Value*& value = read_[path];
+    if (!value) {
+      const std::size_t dot = path.rfind('.');
+      const bool top = dot == std::string::npos;
+      value =
+          graph.insertGetAttr(read(graph, top ? "" : path.substr(0, dot)), path.substr(top ? 0 : dot + 1));
+    }
+    return value;
+  }
+
+ private:
+  torch::jit::Module module(const std::string& path) {
+    if (const auto known = modules_.find(path); known != modules_.end()) return known->second;
+    const std::size_t dot = path.rfind('.');
+    const bool top = dot == std::string::npos;
+    if (std::count(path.begin(), path.end(), '.') > 64) throw ModelError("the program's names are too deep");
+    torch::jit::Module owner = top ? object_ : module(path.substr(0, dot));
+    const std::string name = path.substr(top ? 0 : dot + 1);
+    if (name.empty() || owner.hasattr(name)) {
+      throw ModelError(concat("is damaged: it has two things at '", shortened(path), "'"));
+    }
+    const torch::jit::Module created("__torch__.exported_layer");
+    owner.register_module(name, created);
+    return modules_.emplace(path, created).first->second;
+  }
+
+  torch::jit::Module object_;
+  std::map<std::string, torch::jit::Module> modules_;
+  std::map<std::string, torch::jit::Value*> read_;
+};
+
+/// A tensor that a program takes besides its input.
+struct HeldTensor {
+  std::string value, path;  ///< its name in the graph, and in the model
+  bool parameter;
+};
+
+/// What a specification of an input says of such a tensor; nothing if it is of another kind.
+inline std::optional<HeldTensor> held_tensor(const Tagged& spec) {
+  const auto of = [&spec](const char* name, bool parameter) {
+    return HeldTensor{text(spec.value.at("arg").at("name")), text(spec.value.at(name)), parameter};
+  };
+  if (spec.kind == "parameter") return of("parameter_name", true);
+  if (spec.kind == "buffer") return of("buffer_name", false);
+  if (spec.kind == "tensor_constant") return of("tensor_constant_name", false);
+  return std::nullopt;
+}
+
+/// Reads the tensors of one program.
+class ExportedTensors {
+ public:
+  ExportedTensors(ExportArchive& archive, const std::string& program)
+      : archive_(archive),
+        weights_(archive.json(concat("data/weights/", program, "_weights_config.json")).at("config")),
+        constants_(archive.json(concat("data/constants/", program, "_constants_config.json")).at("config")) {}
+
+  /// The floating type that most weights have; without any, LibTorch's default.
+  at::ScalarType dtype() const {
+    std::map<at::ScalarType, std::size_t> counts;
+    for (const auto& [name, entry] : weights_.items()) {
+      if (entry.at("tensor_meta").is_null()) continue;
+      const at::ScalarType dtype = exported_dtype(entry.at("tensor_meta").at("dtype"));
+      if (at::isFloatingType(dtype)) ++counts[dtype];
+    }
+    const auto most = std::max_element(counts.begin(), counts.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    return most == counts.end() ? at::kFloat : most->first;
+  }
+
+  /// Puts into an object all tensors that the program's inputs name; gives their paths by their names in the
+  /// graph. It goes record by record, so that what is converted is not held twice.
+  std::map<std::string, std::string> load(const Json& input_specs, const Placement& place,
+                                          ExportedObject& object) {
+    struct Load {
+      HeldTensor held;
+      std::string folder, record;
+      const Json* entry;
+      at::Tensor tensor{};
+    };
+    std::vector<Load> loads;
+    for (const Json& input : input_specs) {
+      const auto held = held_tensor(tagged(input));
+      if (!held) continue;
+      const bool weight = weights_.contains(held->path);
+      if (!weight && !constants_.contains(held->path)) {
+        throw ModelError(concat("is damaged: it has no values for '", shortened(held->path), "'"));
+      }
+      const Json& entry = (weight ? weights_ : constants_).at(held->path);
+      const std::string folder = weight ? "data/weights/" : "data/constants/";
+      loads.push_back({*held, folder, folder + text(entry.at("path_name")), &entry});
+    }
+    std::vector<Load*> by_record;
+    by_record.reserve(loads.size());
+    for (Load& load : loads) by_record.push_back(&load);
+    std::stable_sort(by_record.begin(), by_record.end(),
+                     [](const Load* a, const Load* b) { return a->record < b->record; });
+    std::string record;
+    for (Load* load : by_record) {
+      if (load->record != record) {
+        archive_.forget();
+        record = load->record;
+      }
+      load->tensor = archive_.tensor(load->folder, *load->entry, place);
+    }
+    archive_.forget();
+    std::map<std::string, std::string> paths;
+    for (const Load& load : loads) {
+      if (!paths.emplace(load.held.value, load.held.path).second) continue;
+      object.add(load.held.path, load.tensor, load.held.parameter);
+    }
+    return paths;
+  }
+
+ private:
+  ExportArchive& archive_;
+  Json weights_, constants_;
+};
+
+}  // namespace salience::detail
