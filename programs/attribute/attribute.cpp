@@ -1,4 +1,4 @@
-// The main job: a TorchScript classifier and a picture in, predictions and attribution pictures out.
+// The main job: a classifier and a picture in, predictions and attribution pictures out.
 
 #include <ATen/Parallel.h>
 #include <salience/salience.hpp>
@@ -115,7 +115,7 @@ nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels
 }
 
 /// A line each: name, type, shape of the output.
-void list_layers(const sal::ScriptModel& model, const at::Tensor& input) {
+void list_layers(const sal::GraphModel& model, const at::Tensor& input) {
   const std::vector<sal::Layer> layers = model.layers(input);
   std::size_t longest = 0;
   for (const sal::Layer& layer : layers) longest = std::max(longest, layer.path.size());
@@ -126,18 +126,22 @@ void list_layers(const sal::ScriptModel& model, const at::Tensor& input) {
   }
 }
 
-void run(const AttributeOptions& options) {
+void run(AttributeOptions options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   const ProgressLine progress;
   progress.at(0, 1, "loading");
+  if (const std::string taken = take_input(options); !taken.empty() && !options.list_layers) {
+    progress.clear();
+    std::cout << taken << '\n';
+  }
 
   const sal::Labels names = options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels);
   const auto channels = static_cast<int>(options.mean.size());
   const sal::Image image = options.list_layers ? sal::Image(options.height, options.width, channels)
                                                : sal::load_image(options.image);
   const at::Device where = device(options);
-  const auto model = sal::ScriptModel::load(options.model, model_options(options));
+  const auto model = sal::load_model(options.model, model_options(options));
   const Preprocess preprocess = preprocessor(options);
   const at::Tensor input = preprocess(image).to(where, dtype(options));
   if (options.list_layers) return list_layers(model, input);

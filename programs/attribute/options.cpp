@@ -3,11 +3,10 @@
 #include <CLI/CLI.hpp>
 
 int parse(const std::string& called, int argc, char** argv, AttributeOptions& options) {
-  CLI::App app("Shows what a TorchScript image classifier looked at: predictions and attribution pictures.",
-               called);
+  CLI::App app("Shows what an image classifier looked at: predictions and attribution pictures.", called);
   app.footer(
       "Example:\n  " + called +
-      " --model vgg16.pt --image sushi.png --labels imagenet_labels.txt --output out\n"
+      " --model vgg16.pt2 --image sushi.png --labels imagenet_labels.txt --output out\n"
       "\n"
       "Writes into --output input.png, prediction.json and figure.png, and for each method METHOD.pt (the "
       "raw\n"
@@ -17,7 +16,8 @@ int parse(const std::string& called, int argc, char** argv, AttributeOptions& op
       "Exit status: 0 done; 1 something is wrong with a file or the model; 2 wrong usage.");
   app.option_defaults()->always_capture_default();
 
-  app.add_option("--model", options.model, "TorchScript file (.pt)")->required();
+  app.add_option("--model", options.model, "torch.export program (.pt2) or TorchScript file (.pt)")
+      ->required();
   app.add_option("--image", options.image, "picture: PNG, JPEG, BMP, ...");
   app.add_option("--output", options.output, "folder for the results, made if missing");
   app.add_option("--report", options.report,

@@ -259,9 +259,11 @@ void check(const DatasetOptions& options, Team& team) {
   std::cout << "every file is there, and is what was written\n";
 }
 
-void attribute(const DatasetOptions& options, Team& team) {
+void attribute(DatasetOptions options, Team& team) {
   const auto begin = Clock::now();
   const bool first = team.rank() == 0;
+  const std::string taken = take_input(options);
+  if (first && !taken.empty()) std::cout << taken << '\n';
   const int threads = threads_of(options, team);
   const Manifest manifest(options);
   const Shards shards(options);

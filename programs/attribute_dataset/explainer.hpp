@@ -2,7 +2,7 @@
 #pragma once
 
 #include <salience/method/attribution.hpp>
-#include <salience/model/script_model.hpp>
+#include <salience/model/graph_model.hpp>
 #include <salience/picture/image.hpp>
 
 #include <cstdint>
@@ -68,7 +68,7 @@ class Explainer {
   salience::Labels labels_;
   Preprocess preprocess_;
   at::Device device_;
-  salience::ScriptModel model_;
+  salience::GraphModel model_;
   std::map<std::string, Method> methods_;
   std::map<std::string, Metric> metrics_;
   bool succeeded_ = false;

@@ -31,7 +31,7 @@ int parse(const std::string& called, int argc, char** argv, DatasetOptions& opti
   std::vector<std::string> views{"overlay"};
   for (const View& view : four_views()) views.push_back(view.name);
 
-  app.add_option("--model", options.model, "TorchScript file (.pt)");
+  app.add_option("--model", options.model, "torch.export program (.pt2) or TorchScript file (.pt)");
   auto* images = app.add_option("--images", options.images, "folder of pictures, with the folders in it");
   app.add_option("--manifest", options.manifest,
                  "file that lists them: .csv with path,target,mask, else a path in each line, then tab, "

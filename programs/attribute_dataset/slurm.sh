@@ -2,7 +2,7 @@
 # A Slurm job that attributes a data set. What sbatch is given overrides the lines below; all arguments behind the script's
 # name go to the program.
 #
-#   sbatch --nodes 4 --ntasks-per-node 32 slurm.sh --model resnet50.pt --manifest photos.csv --output /shared/out
+#   sbatch --nodes 4 --ntasks-per-node 32 slurm.sh --model resnet50.pt2 --manifest photos.csv --output /shared/out
 #
 #SBATCH --job-name=attribute
 #SBATCH --nodes=1

@@ -1,7 +1,7 @@
 #include "methods.hpp"
 
 #include <salience/method/registry.hpp>
-#include <salience/model/script_model.hpp>
+#include <salience/model/graph_model.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -48,7 +48,7 @@ std::string methods_that_take(const std::string& option) {
   return names;
 }
 
-std::map<std::string, Method> methods(const sal::ScriptModel& model, const Settings& settings,
+std::map<std::string, Method> methods(const sal::GraphModel& model, const Settings& settings,
                                       const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
   const sal::AnyModel any(model);
   const sal::MethodOptions options{

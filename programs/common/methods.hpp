@@ -15,7 +15,7 @@
 #include "settings.hpp"
 
 namespace salience {
-class ScriptModel;
+class GraphModel;
 struct MethodEntry;
 }  // namespace salience
 
@@ -29,6 +29,6 @@ using Classes = std::vector<std::optional<std::int64_t>>;
 using Method = std::function<salience::Attribution(const at::Tensor&, const Classes&)>;
 
 /// Every method of the registry.
-std::map<std::string, Method> methods(const salience::ScriptModel& model, const Settings& settings,
+std::map<std::string, Method> methods(const salience::GraphModel& model, const Settings& settings,
                                       const salience::Baseline& baseline,
                                       const salience::ProgressCallback& progress);

@@ -1,5 +1,6 @@
 #include "network.hpp"
 
+#include <salience/model/load_model.hpp>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/target_selector.hpp>
 
@@ -30,7 +31,41 @@ sal::OutputType output_type(const Settings& settings) {
 sal::ModelOptions model_options(const Settings& settings) {
   return {.device = device(settings),
           .dtype = dtype(settings),
-          .prepare = settings.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none};
+          .prepare = settings.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none,
+          .output = settings.entry,
+          .model = settings.archived};
+}
+
+std::string take_input(Settings& settings) {
+  const sal::InputSizes sizes = sal::load_input_sizes(settings.model, settings.archived);
+  if (sizes.empty()) return "";
+  const auto fail = [&](const std::string& what) {
+    return sal::FileError::at(settings.model, "takes inputs of shape " + sal::shape_text(sizes) + what);
+  };
+  if (sizes.size() != 4) throw fail(", which are no pictures");
+  const std::int64_t channels = sizes[1].value_or(std::ssize(settings.mean));
+  if (channels != 1 && channels != 3) throw fail("; pictures have 1 or 3 channels");
+  if (!settings.mean_given && channels == 1) {  // the means of ImageNet's three
+    settings.mean = {0.449F};
+    settings.std = {0.226F};
+  }
+  if (channels != std::ssize(settings.mean)) {
+    throw fail("; --mean and --std give another number of channels: " + std::to_string(settings.mean.size()));
+  }
+  if (!settings.size_given) {
+    settings.height = static_cast<int>(sizes[2].value_or(settings.height));
+    settings.width = static_cast<int>(sizes[3].value_or(settings.width));
+    settings.size = std::to_string(settings.height) + "x" + std::to_string(settings.width);
+  } else if ((sizes[2] && *sizes[2] != settings.height) || (sizes[3] && *sizes[3] != settings.width)) {
+    throw fail(", but --size is " + settings.size);
+  }
+  std::string taken;
+  if (!settings.size_given && sizes[2] && sizes[3]) taken = settings.size;
+  if (!settings.mean_given && sizes[1]) {
+    taken += (taken.empty() ? "" : " with ") + std::to_string(channels) +
+             (channels == 1 ? " channel" : " channels");
+  }
+  return taken.empty() ? "" : "input " + taken + ", as the model's file says";
 }
 
 Preprocess preprocessor(const Settings& settings) {
@@ -44,7 +79,7 @@ at::Tensor black(const Settings& settings, const Preprocess& preprocess) {
   return preprocess(picture).to(device(settings), dtype(settings));
 }
 
-sal::Labels class_labels(sal::Labels labels, const sal::ScriptModel& model, const at::Tensor& input) {
+sal::Labels class_labels(sal::Labels labels, const sal::GraphModel& model, const at::Tensor& input) {
   if (labels.size() != 1) return labels;
   const c10::NoGradGuard no_grad;
   const at::Tensor output = model(input);

@@ -3,7 +3,7 @@
 
 #include <salience/input/preprocessor.hpp>
 #include <salience/method/baseline.hpp>
-#include <salience/model/script_model.hpp>
+#include <salience/model/graph_model.hpp>
 #include <salience/target/prediction.hpp>
 
 #include <cstdint>
@@ -22,6 +22,11 @@ salience::OutputType output_type(const Settings& settings);
 
 salience::ModelOptions model_options(const Settings& settings);
 
+/// Takes from the model's file what the command line did not say of the input: height, width and channels, of
+/// a torch.export program. Gives a sentence that says which; empty if nothing was taken. Throws FileError for
+/// a file that is no model, or whose input is no picture or another than the command line says.
+std::string take_input(Settings& settings);
+
 using Preprocess = salience::Preprocessor<salience::Resize, salience::ToTensor, salience::Normalize>;
 
 Preprocess preprocessor(const Settings& settings);
@@ -31,7 +36,7 @@ at::Tensor black(const Settings& settings, const Preprocess& preprocess);
 
 /// The classes' names: of a single logit, which is asked for where there is one label only, both of them. The
 /// input is any that the model takes.
-salience::Labels class_labels(salience::Labels labels, const salience::ScriptModel& model,
+salience::Labels class_labels(salience::Labels labels, const salience::GraphModel& model,
                               const at::Tensor& input);
 
 /// Black is black as a picture; zero is what the network takes as zero, the mean colour.

@@ -39,6 +39,8 @@ nlohmann::json settings_json(const Settings& settings) {
           {"std", settings.std},
           {"dtype", settings.dtype},
           {"output-type", settings.output_type},
+          {"entry", settings.entry},
+          {"archived", settings.archived},
           {"prepare", settings.prepare},
           {"device", device(settings).str()},
           {"seed", settings.seed},

@@ -78,14 +78,17 @@ CLI::Option* add_method_options(CLI::App& app, Settings& settings) {
 }
 
 void add_settings(CLI::App& app, Settings& settings) {
-  app.add_option("--size", settings.size, "input size HEIGHTxWIDTH")
+  app.add_option("--size", settings.size,
+                 "input size HEIGHTxWIDTH; of a torch.export program by default what its file says")
       ->check([&settings](const std::string& text) {
+        settings.size_given = true;
         return parse_size(text, settings)
                    ? ""
                    : "a size is HEIGHTxWIDTH, for instance 224x224, not '" + text + "'";
       });
   app.add_option("--mean", settings.mean, "mean of each channel (one value: the model takes gray)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->each([&settings](const std::string&) { settings.mean_given = true; });
   app.add_option("--std", settings.std, "standard deviation of each channel")->delimiter(',');
   app.add_option("--dtype", settings.dtype, "type to compute in")
       ->check(CLI::IsMember({"float32", "float64", "bfloat16"}));
@@ -95,6 +98,11 @@ void add_settings(CLI::App& app, Settings& settings) {
          "probabilities, where it ends in a softmax or sigmoid; auto: probabilities where several add "
          "up to 1, else logits")
       ->check(CLI::IsMember({"auto", "logits", "probabilities"}));
+  app.add_option(
+      "--entry", settings.entry,
+      "what to explain of a model that returns a dict or a tuple: a key, a position, or their path, "
+      "aux.1");
+  app.add_option("--archived", settings.archived, "which model of a torch.export archive that holds several");
   app.add_option("--prepare", settings.prepare, "fast: fold BatchNorm, channels-last; same up to rounding")
       ->check(CLI::IsMember({"none", "fast"}));
   app.add_option("--device", settings.device, "where to compute")

@@ -29,13 +29,16 @@ struct Settings {
   std::string labels;
   std::vector<std::string> methods{"vanilla"};
   std::vector<std::string> layers;
-  std::string size = "224x224";  ///< as it was given: height and width
+  std::string size = "224x224";                 ///< as it was given: height and width
+  bool size_given = false, mean_given = false;  ///< on the command line
   int height = 224;
   int width = 224;
   std::vector<float> mean{0.485F, 0.456F, 0.406F};
   std::vector<float> std{0.229F, 0.224F, 0.225F};
   std::string dtype = "float32";
   std::string output_type = "auto";
+  std::string entry;     ///< of what the model returns
+  std::string archived;  ///< which model of an archive
   std::string prepare = "none";
   std::string device = "auto";
   int threads = 0;

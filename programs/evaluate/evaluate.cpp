@@ -2,8 +2,8 @@
 // what each method costs.
 
 #include <ATen/Parallel.h>
-#include <salience/metric/randomized_module.hpp>
-#include <salience/model/script_model.hpp>
+#include <salience/metric/randomized_model.hpp>
+#include <salience/model/load_model.hpp>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/prediction.hpp>
 
@@ -52,14 +52,13 @@ class Evaluation {
       : options_(options),
         preprocess_(preprocessor(options)),
         device_(device(options)),
-        model_(sal::ScriptModel::load(options.model, model_options(options))),
+        model_(sal::load_model(options.model, model_options(options))),
         baseline_(baseline(options, preprocess_)),
         methods_(methods(model_, options, baseline_, {})),
         metrics_(metrics(model_, options, options.sign, baseline_)) {
     if (std::ranges::find(options.metrics, "randomization") == options.metrics.end()) return;
-    const sal::RandomizedModule random(torch::jit::load(options.model, at::kCPU), {.seed = options.seed});
-    const sal::ScriptModel model(random(std::ssize(random.layers()) - 1), model_options(options));
-    randomized_ = methods(model, options, baseline_, {});
+    const sal::RandomizedModel random(model_, {.seed = options.seed});
+    randomized_ = methods(random(std::ssize(random.layers()) - 1), options, baseline_, {});
   }
 
   /// See ::class_labels.
@@ -135,7 +134,7 @@ class Evaluation {
   const EvaluateOptions& options_;
   Preprocess preprocess_;
   at::Device device_;
-  sal::ScriptModel model_;
+  sal::GraphModel model_;
   sal::Baseline baseline_;
   std::map<std::string, Method> methods_, randomized_;
   std::map<std::string, Metric> metrics_;
@@ -174,11 +173,15 @@ void print(const nlohmann::json& results, long skipped) {
   }
 }
 
-void run(const EvaluateOptions& options) {
+void run(EvaluateOptions options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   at::manual_seed(options.seed);
   const ProgressLine progress;
   progress.at(0, 1, "loading");
+  if (const std::string taken = take_input(options); !taken.empty()) {
+    progress.clear();
+    std::cout << taken << '\n';
+  }
   const std::vector<std::string> images = pictures(options.images);
   if (!options.masks.empty() && !fs::is_directory(options.masks)) {
     throw sal::FileError::at(options.masks, "is no folder");

@@ -5,12 +5,10 @@
 #include "../common/metrics.hpp"
 
 int parse(const std::string& called, int argc, char** argv, EvaluateOptions& options) {
-  CLI::App app(
-      "Compares attribution methods on a TorchScript image classifier by figures over many pictures.",
-      called);
+  CLI::App app("Compares attribution methods on an image classifier by figures over many pictures.", called);
   std::string footer =
       "Example:\n  " + called +
-      " --model vgg16.pt --images photos --method vanilla,grad_cam --metrics deletion,road \\\n"
+      " --model vgg16.pt2 --images photos --method vanilla,grad_cam --metrics deletion,road \\\n"
       "    --output out\n"
       "\n"
       "Explained is the class that the model predicts. Writes into --output metrics.csv\n"
@@ -28,7 +26,8 @@ int parse(const std::string& called, int argc, char** argv, EvaluateOptions& opt
 
   std::vector<std::string> metrics;
   for (const MetricName& metric : metric_names()) metrics.push_back(metric.name);
-  app.add_option("--model", options.model, "TorchScript file (.pt)")->required();
+  app.add_option("--model", options.model, "torch.export program (.pt2) or TorchScript file (.pt)")
+      ->required();
   app.add_option("--images", options.images, "folder of pictures: .png, .jpg, .jpeg, .bmp, .gif, .tga")
       ->required();
   app.add_option("--masks", options.masks,
