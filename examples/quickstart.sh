@@ -3,7 +3,8 @@
 #
 #   bash examples/quickstart.sh [IMAGE [MODEL [LABELS]]]
 #
-# Without arguments it explains one of the scenes that the project ships. The pictures go into ./out.
+# Without arguments it explains one of the scenes that the project ships. MODEL is a torch.export program (.pt2) or a
+# TorchScript file (docs/how-to/export.md). The pictures go into ./out.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../cmake/bootstrap.sh"
 
