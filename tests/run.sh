@@ -38,7 +38,7 @@ write_ctest_file() {
   for name in "${TREES[@]}"; do
     local tree=$SALIENCE_BUILD/tests-$name
     say "add_test([=[$name.build]=] cmake --build [=[$tree]=])"
-    say "set_tests_properties([=[$name.build]=] PROPERTIES RUN_SERIAL TRUE)"
+    say "set_tests_properties([=[$name.build]=] PROPERTIES RUN_SERIAL TRUE COST 1000000)"
     say "if(EXISTS [=[$tree/CTestTestfile.cmake]=])"
     say "  subdirs([=[$tree]=])"
     say "endif()"

@@ -1,7 +1,8 @@
-"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py [--opencv] OUTPUT PAGE...
+"""Turns the C++ blocks of Markdown pages into one program that runs them in order: extract.py [OPTION...] OUTPUT PAGE...
 
 A block ```cpp is the body of a function. What a function cannot hold (a class template) stands in a block ```cpp header,
 which the blocks after it on the same page see. Blocks marked opencv, too, are left out without --opencv.
+With --torchscript they load the shipped network as TorchScript, for a LibTorch that reads nothing else.
 """
 
 import pathlib
@@ -18,12 +19,14 @@ def blocks(page, with_opencv):
 
 
 def main(*arguments):
-    with_opencv = arguments[0] == "--opencv"
-    output, *pages = arguments[with_opencv:]
+    options = [argument for argument in arguments if argument.startswith("--")]
+    output, *pages = arguments[len(options):]
     includes, bodies, names = ["#include <iostream>"], [], []
     for number, page in enumerate(pages):
         seen = ""
-        for line, is_header, code in blocks(page, with_opencv):
+        for line, is_header, code in blocks(page, "--opencv" in options):
+            if "--torchscript" in options:
+                code = code.replace("scenes.pt2", "scenes.pt")
             name = f"{pathlib.Path(page).name}:{line}"
             code_lines = code.splitlines()
             includes += [text for text in code_lines if text.startswith("#include")]

@@ -42,7 +42,7 @@ class Exports(unittest.TestCase):
             printed = self.run_block("torchvision")
         self.assertIn("crop_size=[224]", printed)
         self.assertIn("resize_size=[232]", printed)  # as the C++ block below it says
-        self.check_explained("resnet50.pt", "--labels", self.folder / "imagenet_labels.txt")
+        self.check_explained("resnet50.pt2", "--labels", self.folder / "imagenet_labels.txt")
 
     @unittest.skipUnless(importlib.util.find_spec("timm"), "there is no timm")
     def test_timm(self):
@@ -51,7 +51,7 @@ class Exports(unittest.TestCase):
         with unittest.mock.patch("timm.create_model", lambda name, pretrained: untrained(name)):
             printed = self.run_block("timm")
         self.assertIn("'crop_pct'", printed)
-        self.check_explained("convnext.pt")
+        self.check_explained("convnext.pt2")
 
 
 if __name__ == "__main__":

@@ -346,8 +346,8 @@ class Evaluate(unittest.TestCase):
         self.assertIn("nonsense", message)
         for name in METRICS:
             self.assertIn(name, message)
-        message = self.fails(2, *self.arguments(self.folder / "o4", methods=["nonsense"]))
-        self.assertIn("grad_cam", message)
+        message = self.fails(2, *self.arguments(self.folder / "o4", methods=["gradcam"]))
+        self.assertIn("the nearest are 'grad_cam'", message)
         without = [a for a in self.arguments(self.folder / "o4") if a not in ("--masks", self.masks)]
         self.assertIn("pointing needs --masks", self.fails(2, *without))
         self.assertFalse((self.folder / "o4").exists())

@@ -1,20 +1,22 @@
-// script_tool [COMMAND MODEL INPUT OUT [OPTION...]]: what the methods give on a TorchScript file, for Python.
+// script_tool [COMMAND MODEL INPUT OUT [OPTION...]]: what the methods give on a model file, for Python.
 //
 //   gradients   the model's output without and with gradients, and the gradient of the score at the input
 //   layers      what each layer gives, and the gradient there
 //   ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
 //
 // Without a command it reads commands from standard input, one a line with a tab between its words, and
-// answers each with the line "ok" or "error MESSAGE". MODEL is a TorchScript file, INPUT a tensor that
+// answers each with the line "ok" or "error MESSAGE". MODEL is a model file, INPUT a tensor that
 // torch.save wrote; OUT becomes a tuple of pairs, a name and a tensor, or a name and the message of what a
-// method threw. Options: prepare=fast, dtype=float32, class=K for one class's logit in place of a weighted
-// sum of all outputs, calls=2 to call the model twice and give what came last, layer=NAME once for each
-// layer, methods=vanilla,smooth,guided,cam for `ways`, or brief for vanilla gradients in fewer ways.
+// method threw. Options: prepare=fast, dtype=float32, output=NAME of an entry of what the model returns,
+// class=K for one class's logit in place of a weighted sum of all outputs, calls=2 to call the model twice
+// and give what came last, layer=NAME once for each layer, methods=vanilla,smooth,guided,cam,guided_cam for
+// `ways`, or brief for vanilla gradients in fewer ways.
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/guided_backprop.hpp>
+#include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/smooth_grad.hpp>
-#include <salience/model/script_model.hpp>
+#include <salience/model/load_model.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -53,10 +55,16 @@ Command parsed(const std::vector<std::string>& words) {
     const std::string value = end == std::string::npos ? "" : words[i].substr(end + 1);
     if (key == "prepare" && (value == "none" || value == "fast")) {
       command.options.prepare = value == "fast" ? sal::Prepare::fast : sal::Prepare::none;
-    } else if (key == "dtype" && (value == "float64" || value == "float32")) {
-      command.options.dtype = value == "float64" ? at::kDouble : at::kFloat;
+    } else if (key == "dtype" && (value == "float64" || value == "float32" || value == "bfloat16")) {
+      command.options.dtype = value == "float64"   ? at::kDouble
+                              : value == "float32" ? at::kFloat
+                                                   : at::kBFloat16;
     } else if (key == "class") {
       command.index = std::stoll(value);
+    } else if (key == "output") {
+      command.options.output = value;
+    } else if (key == "output") {
+      command.options.output = value;
     } else if (key == "calls") {
       command.calls = std::stoi(value);
     } else if (key == "layer") {
@@ -123,7 +131,7 @@ void with_target(const Command& command, const Run& run) {
 template <class T>
 void gradients(const Command& command, const at::Tensor& x, const T& target, Results& results) {
   const auto load = [&command] {
-    return sal::GradientAttributor(sal::ScriptModel::load(command.model, command.options));
+    return sal::GradientAttributor(sal::load_model(command.model, command.options));
   };
   results.attempt("output", [&, vanilla = load()] {
     for (int call = 1; call < command.calls; ++call) vanilla.predict(x, target);
@@ -140,7 +148,7 @@ void gradients(const Command& command, const at::Tensor& x, const T& target, Res
 /// Each method has a model of its own: one that counts its calls then gives to each what it gives first.
 template <class T>
 void layers(const Command& command, const at::Tensor& x, const T& target, Results& results) {
-  const auto load = [&command] { return sal::ScriptModel::load(command.model, command.options); };
+  const auto load = [&command] { return sal::load_model(command.model, command.options); };
   std::vector<std::string> names = command.layers;
   if (names.empty()) {
     for (const sal::Layer& layer : load().layers(x)) names.push_back(layer.path);
@@ -177,7 +185,7 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
   const auto wanted = [&command](const std::string& method) {
     return ("," + command.methods + ",").find("," + method + ",") != std::string::npos;
   };
-  const auto model = sal::ScriptModel::load(command.model, command.options);
+  const auto model = sal::load_model(command.model, command.options);
   using Sizes = std::vector<std::int64_t>;
   const auto in_batches = [&](const std::string& name, const auto& method, const Sizes& contiguous,
                               const Sizes& channels_last) {
@@ -200,6 +208,7 @@ void ways(const Command& command, const at::Tensor& x, const T& target, Results&
     // signed: a map with nothing above zero would agree with any other
     in_batches("cam", sal::GradCam(model, {.relu = false, .upsample = false}), {1, 3}, {1});
   }
+  if (wanted("guided_cam") && x.dim() == 4) in_batches("guided_cam", sal::GuidedGradCam(model), {3}, {});
   if (wanted("smooth")) {
     for (const std::int64_t chunk : {1, 2}) {
       const sal::SmoothGrad smooth(vanilla, {.samples = 2, .noise_level = 0.05, .seed = 7, .chunk = chunk});

@@ -217,7 +217,7 @@ class Attribute(unittest.TestCase):
         (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
         with contextlib.chdir(self.folder), unittest.mock.patch("torchvision.models.vgg16", untrained_vgg16):
             exec(block, {})
-        self.run_program(self.folder / "vgg16.pt", scenes()[0], self.folder / "imagenet_labels.txt")
+        self.run_program(self.folder / "vgg16.pt2", scenes()[0], self.folder / "imagenet_labels.txt")
         self.assertEqual(tuple(self.raw().shape), (1, 3, 224, 224))
         self.check_views()
 
@@ -312,7 +312,7 @@ class Attribute(unittest.TestCase):
         path, net, x = self.outputs([torch.nn.Dropout(0.5), torch.nn.Linear(320, 5)])
         torch.jit.trace(net.float().train(), x.detach().float(), check_trace=False).save(str(path))
         self.run_net(path, warns="1 dropout as in training")
-        self.run_net(path, "--prepare", "fast", warns="call model.eval() before torch.jit.trace")
+        self.run_net(path, "--prepare", "fast", warns="call model.eval() before torch.export.export")
         torch.jit.script(net.train()).save(str(path))  # this one knows its mode
         self.run_net(path)
 
@@ -362,7 +362,7 @@ class Attribute(unittest.TestCase):
                 self.assertIn(word, done.stderr)
 
         fails("none.pt: there is no such file", model=self.folder / "none.pt")
-        fails("text.png", "not a TorchScript file", model=text)
+        fails("text.png", "neither a torch.export program nor TorchScript", model=text)
         fails("state.pt", "state dict", "torch.jit.trace", model=state)
         fails("legacy.pt", "state dict", "torch.jit.trace", model=legacy)
         fails("half.pt", "damaged", model=half)

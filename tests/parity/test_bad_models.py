@@ -1,10 +1,13 @@
 """Model files that Python writes and that the program cannot explain: exit code 1, one line, no half file, no crash."""
 
+import io
+import json
 import pathlib
 import pickle
 import random
 import tempfile
 import unittest
+import zipfile
 
 import torch
 from PIL import Image
@@ -57,6 +60,8 @@ class BadModels(unittest.TestCase):
         for path in self.output.iterdir() if self.output.exists() else ():
             if path.suffix == ".png":
                 Image.open(path).load()
+            elif path.suffix == ".json":
+                json.loads(path.read_text())
             else:
                 self.assertEqual(path.name, "vanilla.pt")
                 torch.load(path)
@@ -69,16 +74,14 @@ class BadModels(unittest.TestCase):
             self.assertIn(word, done.stderr)
         self.expect_whole_files()
 
-    def test_files_that_are_not_torchscript(self):
+    def test_files_that_are_no_models(self):
         export = "torch.jit.trace"
         net = Net().eval()
-        exported = self.folder / "exported.pt2"
-        torch.export.save(torch.export.export(net, (torch.rand(1, 3, 9, 9),)), exported)
         without_forward = torch.jit.script(torch.nn.ParameterList([torch.nn.Parameter(torch.ones(1))]))
         files = [
-            ("nothing", lambda: self.path.write_bytes(b""), ("not a TorchScript file", export)),
-            ("a text", lambda: self.path.write_text("weights"), ("not a TorchScript file", export)),
-            ("a picture", lambda: self.path.write_bytes(scenes()[0].read_bytes()), ("not a TorchScript file", export)),
+            ("nothing", lambda: self.path.write_bytes(b""), ("neither a torch.export program nor TorchScript", export)),
+            ("a text", lambda: self.path.write_text("weights"), ("neither a torch.export program nor TorchScript", export)),
+            ("a picture", lambda: self.path.write_bytes(scenes()[0].read_bytes()), ("neither a torch.export program nor TorchScript", export)),
             ("an empty zip", lambda: self.path.write_bytes(b"PK\5\6" + bytes(18)), ("upload.pt",)),
             ("a state dict", lambda: torch.save(net.state_dict(), self.path), ("a state dict", export)),
             ("a module", lambda: torch.save(net, self.path), ("another Python object", export)),
@@ -88,7 +91,8 @@ class BadModels(unittest.TestCase):
             ("an old module", lambda: torch.save(net, self.path, _use_new_zipfile_serialization=False),
              ("a Python pickle", export)),
             ("a pickle", lambda: self.path.write_bytes(pickle.dumps({"w": 1})), ("a Python pickle", export)),
-            ("torch.export", lambda: self.path.write_bytes(exported.read_bytes()), (export,)),
+            ("AOTInductor", lambda: self.write_zip({"data/aotinductor/model/model.so": b""}), ("is compiled by AOTInductor",)),
+            ("older torch.export", lambda: self.write_zip({"serialized_exported_program.json": b"{}"}), ("layout of older PyTorch",)),
             ("a module without forward", lambda: without_forward.save(self.path), ("no method 'forward'", export)),
             ("a folder", self.path.mkdir, ("is a directory",)),
         ]
@@ -98,6 +102,46 @@ class BadModels(unittest.TestCase):
                 write()
                 self.refused(*words)
                 self.assertFalse(self.output.exists(), "nothing is written before the model is there")
+
+    def write_zip(self, records):
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for name, content in records.items():
+                archive.writestr(f"archive/{name}", content)
+
+    def never_crashes(self, content):
+        self.path.write_bytes(content)
+        done = self.explain()
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), done.returncode, done.stderr)
+        self.expect_whole_files()
+
+    def test_a_truncated_or_damaged_exported_program_never_crashes(self):
+        torch.export.save(torch.export.export(Net().eval(), (torch.rand(1, 3, 9, 9),)), self.path)
+        done = self.explain()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        whole = self.path.read_bytes()
+        with zipfile.ZipFile(self.path) as archive:
+            infos = archive.infolist()
+            records = {info.filename: archive.read(info) for info in infos}
+        for info in infos:
+            for length in (info.header_offset, info.header_offset + 30 + len(info.filename) + info.file_size // 2):
+                with self.subTest(record=info.filename, length=length):
+                    self.path.write_bytes(whole[:length])
+                    self.refused("upload.pt", "truncated?" if length else "neither a torch.export program nor TorchScript")
+        chance = random.Random(2026)
+        program = whole.index(b"{", next(info for info in infos if info.filename.endswith("models/model.json")).header_offset)
+        for _ in range(12):
+            damaged = bytearray(whole)
+            damaged[program + chance.randrange(2000)] = chance.choice(b'0123456789-"{}[],:.')
+            with self.subTest(damaged=bytes(damaged[program:program + 2000])):
+                self.never_crashes(damaged)
+        for first, second in [chance.sample(sorted(records), 2) for _ in range(6)]:
+            with self.subTest(first=first, second=second):
+                swapped = io.BytesIO()
+                with zipfile.ZipFile(swapped, "w") as archive:
+                    for name, content in (records | {first: records[second], second: records[first]}).items():
+                        archive.writestr(name, content)
+                self.never_crashes(swapped.getvalue())
 
     def test_a_truncated_or_damaged_file_never_crashes(self):
         traced(None).save(self.path)
@@ -119,9 +163,9 @@ class BadModels(unittest.TestCase):
 
     def test_outputs_that_cannot_be_explained(self):
         ends = [
-            ("a tuple", lambda y: (y, y + 1), ("'0', '1'", "the option 'output'")),
-            ("a dict", lambda y: {"out": y, "aux": y + 1}, ("'out', 'aux'", "the option 'output'")),
-            ("a list", lambda y: [y, y + 1], ("'0', '1'", "the option 'output'")),
+            ("a tuple", lambda y: (y, y + 1), ("'0', '1'", "ModelOptions::output (--entry)")),
+            ("a dict", lambda y: {"out": y, "aux": y + 1}, ("'out', 'aux'", "ModelOptions::output (--entry)")),
+            ("a list", lambda y: [y, y + 1], ("'0', '1'", "ModelOptions::output (--entry)")),
             ("a scalar", lambda y: y.sum(), ("(N, K) or (N), got ()",)),
             ("maps", lambda y: y[:, :, None, None].expand(1, 4, 9, 9), ("got (1, 4, 9, 9)", "give a callable")),
             ("integers", lambda y: y.long(), ("no gradient", "from integers")),
