@@ -17,7 +17,7 @@ USER = "a user's file: model, gradient, picture"
 
 # The budgets of docs/architecture.md.
 LAYERS = (
-    ("script", r"model/script_model|metric/script_|salience\.hpp|" + re.escape(USER), 20),
+    ("script", r"graph/|io/pt|model/(graph_|script_|exported_|load_)|metric/randomized_|salience\.hpp|" + re.escape(USER), 20),
     ("rules", r"method/(rectifiers|backward_rule|guided_|explanation)", 8),
     ("picture", r"picture/|error|version|file|fwd", 1),
     ("tensor", r"", 5),

@@ -5,6 +5,7 @@
 #   bash benchmarks/run.sh QUESTION... [--rounds N] [--models vgg16,resnet50,mobilenet_v2] [--photos N]
 #   bash benchmarks/run.sh --report-only       writes docs/performance.md again from what was measured
 #   bash benchmarks/run.sh kernels [ROUNDS]    are the ways around slow kernels of LibTorch still worth it? without Python
+#   bash benchmarks/run.sh exported [ROUNDS]   torch.export programs beside the same networks as TorchScript
 #   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
 #   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
 #
@@ -57,5 +58,8 @@ fi
 
 find_peers
 stage "Exporting the networks" "$PEERS" "$here/export_models.py" "$build/models" || stop "The networks cannot be exported."
+if [[ $1 == exported ]]; then
+  exec "$build/benchmarks/exported" "$build/models" "${2:-9}" resnet50 mobilenet_v2 vgg16
+fi
 "$PEERS" "$here/compare.py" --build "$build" --work "$build" --shared "$shared" "$@"
 report
