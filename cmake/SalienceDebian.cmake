@@ -61,7 +61,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libeigen3-dev (>= 3.3)")
 # Only recommended: the pictures need neither, and many bring the torch of their Python.
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "libtorch-dev (>= 1.13), libstb-dev")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_RECOMMENDS "libtorch-dev (>= 1.13), libstb-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
 "header-only C++20 library that shows what a neural network looked at
 Salience computes gradient attributions: vanilla gradients, SmoothGrad,
