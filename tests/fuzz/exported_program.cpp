@@ -18,25 +18,13 @@
 #include <vector>
 
 #include <caffe2/serialize/inline_container.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <nlohmann/json.hpp>
+
+#include "memory_file.hpp"
 
 namespace {
 
 using Json = nlohmann::json;
-
-/// A file in memory, with a path.
-class MemoryFile {
- public:
-  void write(const std::string& text) {
-    if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, text.data(), text.size(), 0) < 0) std::abort();
-  }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_ = memfd_create("program", 0);
-};
 
 /// The bytes of which each is a character of this text.
 std::string bytes_of(const std::string& text) {

@@ -5,28 +5,12 @@
 #include <string>
 
 #include <fuzzer/FuzzedDataProvider.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <salience/target/prediction.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
 
-namespace {
-
-/// A file in memory, with a path.
-class MemoryFile {
- public:
-  void write(const std::string& text) {
-    if (ftruncate(descriptor_, 0) != 0 || pwrite(descriptor_, text.data(), text.size(), 0) < 0) std::abort();
-  }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_ = memfd_create("labels", 0);
-};
-
-}  // namespace
+#include "memory_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static MemoryFile file;
