@@ -67,6 +67,13 @@ inline std::string shortened(std::string_view name) {
   return name.size() <= most ? std::string(name) : concat(name.substr(0, most), "...");
 }
 
+/// `'a', 'b', 'c'`
+inline std::string quoted(std::span<const std::string> names) {
+  std::string text;
+  for (const std::string& name : names) text += concat(text.empty() ? "'" : ", '", name, "'");
+  return text;
+}
+
 /// The `count` names nearest to `name`, as `'a', 'b', 'c'`. A name that contains `name` counts as near.
 inline std::string nearest(std::string_view name, std::span<const std::string> names, std::size_t count = 3) {
   std::vector<std::pair<std::size_t, std::size_t>> ranked;  // distance, position
@@ -76,11 +83,9 @@ inline std::string nearest(std::string_view name, std::span<const std::string> n
   }
   const std::size_t shown = std::min(count, ranked.size());
   std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(shown), ranked.end());
-  std::string text;
-  for (std::size_t i = 0; i < shown; ++i) {
-    text += concat(i ? ", " : "", "'", names[ranked[i].second], "'");
-  }
-  return text;
+  std::vector<std::string> near;
+  for (std::size_t i = 0; i < shown; ++i) near.push_back(names[ranked[i].second]);
+  return quoted(near);
 }
 
 }  // namespace detail

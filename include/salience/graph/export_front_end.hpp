@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,10 @@ inline std::string chosen_model(const ExportArchive& archive, const std::string&
   const std::vector<std::string> models = archive.models();
   if (wanted.empty() && models.size() == 1) return models.front();
   if (std::find(models.begin(), models.end(), wanted) != models.end()) return wanted;
-  std::string names;
-  for (const std::string& model : models) names += concat(names.empty() ? "'" : ", '", shortened(model), "'");
+  std::vector<std::string> names;
+  std::transform(models.begin(), models.end(), std::back_inserter(names), shortened);
   throw ModelError(concat(wanted.empty() ? "" : concat("there is no model '", shortened(wanted), "': "),
-                          "the archive holds the models ", names,
+                          "the archive holds the models ", quoted(names),
                           "; name one by ModelOptions::model (--archived)"));
 }
 

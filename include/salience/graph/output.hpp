@@ -47,10 +47,8 @@ inline at::Tensor tensor_output(const c10::IValue& output, const std::string& en
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == entry) return tensors[i];
   }
-  std::string known;
-  for (const std::string& name : names) known += concat(known.empty() ? "'" : ", '", name, "'");
   const std::string missing = entry.empty() ? "" : concat("there is no entry '", entry, "': ");
-  throw ModelError(concat(missing, "the model returns the tensors ", known,
+  throw ModelError(concat(missing, "the model returns the tensors ", quoted(names),
                           "; name one by ModelOptions::output (--entry)"));
 }
 
