@@ -1,10 +1,10 @@
 // The graph of an exported program.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -97,8 +97,7 @@ class ExportedGraph {
       layers_.back_to(calls);
       bind(node.at("outputs"), values, scope);
       for (last = last->next(); last != graph_->insertPoint(); last = last->next()) {
-        if (!placed_.contains(last)) layers_.add(last);
-        placed_.insert(last);
+        layers_.add(last);
       }
     }
     Values outputs;
@@ -147,10 +146,10 @@ class ExportedGraph {
     const Json& inputs = node.at("inputs");
     const auto at = [&inputs](std::size_t i) -> const Json& { return inputs.at(i).at("arg"); };
     if (name == "wrap_with_set_grad_enabled") {
-      torch::jit::Value* before = insert("aten::is_grad_enabled", {});
-      insert("aten::set_grad_enabled", {arguments_.any(at(0), scope)});
+      torch::jit::Value* before = arguments_.call("aten::is_grad_enabled", {});
+      arguments_.call("aten::set_grad_enabled", {arguments_.any(at(0), scope)});
       Values outputs = call(at(1), operands(inputs, 2, scope));
-      insert("aten::set_grad_enabled", {before});
+      arguments_.call("aten::set_grad_enabled", {before});
       return outputs;
     }
     if (name == "wrap_with_autocast") {
@@ -160,7 +159,7 @@ class ExportedGraph {
     if (name == "cond") {
       torch::jit::Value* condition = arguments_.any(at(0), scope);
       if (condition->type()->kind() == c10::TypeKind::TensorType)
-        condition = insert("aten::Bool", {condition});
+        condition = arguments_.call("aten::Bool", {condition});
       const Values arguments = operands(inputs, 3, scope);
       torch::jit::Node* branches = graph_->insertNode(graph_->create(c10::prim::If, {condition}, 0));
       for (const std::size_t i : {1U, 2U}) {
@@ -169,20 +168,18 @@ class ExportedGraph {
         for (torch::jit::Value* output : call(at(i), arguments)) block->registerOutput(output);
       }
       const auto first = branches->blocks()[0]->outputs(), second = branches->blocks()[1]->outputs();
-      if (first.size() != second.size())
+      const auto same_type = [](const auto* one, const auto* other) {
+        return *one->type() == *other->type();
+      };
+      if (!std::equal(first.begin(), first.end(), second.begin(), second.end(), same_type)) {
         throw ModelError("the branches of the program's cond give different results");
-      for (std::size_t i = 0; i < first.size(); ++i) {
-        if (*first[i]->type() != *second[i]->type())
-          throw ModelError("the branches of the program's cond give different results");
-        branches->addOutput()->setType(first[i]->type());
       }
+      for (const torch::jit::Value* output : first) branches->addOutput()->setType(output->type());
       return branches->outputs().vec();
     }
     throw ModelError(concat("the program runs a sub-graph by '", shortened(name),
                             "', which is not supported (supported are cond, no_grad and autocast)"));
   }
-
-  torch::jit::Value* insert(const char* kind, const Values& inputs) { return arguments_.call(kind, inputs); }
 
   /// What a sub-graph is given: the arguments from `first` on, the elements of a list one by one.
   Values operands(const Json& inputs, std::size_t first, const ExportScope& scope) const {
@@ -231,13 +228,9 @@ class ExportedGraph {
   void return_named(const Values& outputs) {
     const Json& specs = module_.at("signature").at("output_specs");
     const Json& calls = module_.at("module_call_graph");
-    const Json no_fields = Json::object();
     const Json tree = parsed_json(text(calls.at(0).at("signature").at("out_spec")));
     const std::vector<std::string> names =
-        OutputNames(tree.at(1), module_.contains("treespec_namedtuple_fields")
-                                    ? module_.at("treespec_namedtuple_fields")
-                                    : no_fields)
-            .names();
+        OutputNames(tree.at(1), module_.value("treespec_namedtuple_fields", Json::object())).names();
     if (specs.size() != outputs.size()) throw ModelError("is damaged: it has results without a meaning");
     Values tensors;
     std::vector<std::string> fields;
@@ -272,7 +265,6 @@ class ExportedGraph {
   ExportedObject object_;
   ExportedLayers layers_;
   std::map<std::string, std::string> paths_;  ///< of the tensors, by their names in the program
-  std::set<const torch::jit::Node*> placed_;
   int depth_ = 0;
 };
 

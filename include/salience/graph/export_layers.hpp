@@ -47,7 +47,10 @@ class ExportedLayers {
     }
   }
 
-  void add(torch::jit::Node* node) { place(node, now_); }
+  /// A node that was added in an inner graph stays where it is.
+  void add(torch::jit::Node* node) {
+    if (!stacks_.contains(node)) place(node, now_);
+  }
 
   /// The calls that nodes stand in now, and back to them after a sub-graph.
   const std::vector<std::size_t>& now() const noexcept { return now_; }

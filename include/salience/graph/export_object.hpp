@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/script.h>
@@ -26,13 +27,7 @@ class ExportedObject {
 
   /// Puts a tensor at a path such as "layer1.0.conv1.weight".
   void add(const std::string& path, const at::Tensor& tensor, bool parameter) {
-    const std::size_t dot = path.rfind('.');
-    torch::jit::Module owner = dot == std::string::npos ? object_ : module(path.substr(0, dot));
-    const std::string name = path.substr(dot == std::string::npos ? 0 : dot + 1);
-    if (name.empty() || owner.hasattr(name)) {
-      throw ModelError(concat("is damaged: it has two things at '", shortened(path), "'"));
-    }
-    owner.register_parameter(name, tensor, /*is_buffer=*/!parameter);
+    free_place(path).register_parameter(parted(path).second, tensor, /*is_buffer=*/!parameter);
   }
 
   /// The tensor at that path in a graph whose first input is the object.
@@ -40,27 +35,36 @@ class ExportedObject {
     if (path.empty()) return graph.inputs().at(0);
     torch::jit::Value*& value = read_[path];
     if (!value) {
-      const std::size_t dot = path.rfind('.');
-      const bool top = dot == std::string::npos;
-      value =
-          graph.insertGetAttr(read(graph, top ? "" : path.substr(0, dot)), path.substr(top ? 0 : dot + 1));
+      const auto [owner, name] = parted(path);
+      value = graph.insertGetAttr(read(graph, owner), name);
     }
     return value;
   }
 
  private:
-  torch::jit::Module module(const std::string& path) {
-    if (const auto known = modules_.find(path); known != modules_.end()) return known->second;
+  /// "layer1.0.conv1" and "weight"; the object itself is "".
+  static std::pair<std::string, std::string> parted(const std::string& path) {
     const std::size_t dot = path.rfind('.');
-    const bool top = dot == std::string::npos;
-    if (std::count(path.begin(), path.end(), '.') > 64) throw ModelError("the program's names are too deep");
-    torch::jit::Module owner = top ? object_ : module(path.substr(0, dot));
-    const std::string name = path.substr(top ? 0 : dot + 1);
-    if (name.empty() || owner.hasattr(name)) {
+    if (dot == std::string::npos) return {"", path};
+    return {path.substr(0, dot), path.substr(dot + 1)};
+  }
+
+  /// The owner of what comes to that path, where nothing is yet.
+  torch::jit::Module free_place(const std::string& path) {
+    const auto [owner, name] = parted(path);
+    const torch::jit::Module place = module(owner);
+    if (name.empty() || path.starts_with('.') || place.hasattr(name)) {
       throw ModelError(concat("is damaged: it has two things at '", shortened(path), "'"));
     }
+    return place;
+  }
+
+  torch::jit::Module module(const std::string& path) {
+    if (path.empty()) return object_;
+    if (const auto known = modules_.find(path); known != modules_.end()) return known->second;
+    if (std::count(path.begin(), path.end(), '.') > 64) throw ModelError("the program's names are too deep");
     const torch::jit::Module created("__torch__.exported_layer");
-    owner.register_module(name, created);
+    free_place(path).register_module(parted(path).second, created);
     return modules_.emplace(path, created).first->second;
   }
 
