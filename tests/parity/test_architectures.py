@@ -17,16 +17,14 @@ rows the best may be FLOAT32 off, the worst TOLERANCE["float32"], and both ten t
 of three, of two, interleaved) where that is more.
 """
 
-import argparse
 import collections
 import copy
-import json
 import os
-import pathlib
 import time
 import unittest
 import warnings
 
+import sweeps
 import torch
 from peers import PREPARATIONS, TOLERANCE, ScriptTool, ToolError, relative, weighted
 from torch import nn
@@ -41,6 +39,7 @@ FLOAT64, FLOAT32 = 1e-8, 1e-3
 SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 60)
 FEWEST = 10  # of SHORT, however slow the machine is
 CLASSES = 10
+KINDS = ["traced", "scripted"]
 SIZES = (64, 96, 128, 224, 240, 256, 384)
 LARGEST = 70e6  # parameters
 
@@ -355,15 +354,11 @@ COLUMNS = {
 
 def table(results):
     """Markdown: the worst deviation of each network in each group of ways."""
-    def cell(result, belongs):
-        values = [value for way, value in result["worst"].items() if belongs(way)]
-        return f"{max(values):.0e}" if values else ""
-
     lines = ["| network | M parameters | input | kinds | " + " | ".join(COLUMNS) + " |",
              "|---|---|---|---|" + "---|" * len(COLUMNS)]
     for result in results:
         if "skipped" not in result:
-            cells = [cell(result, belongs) for belongs in COLUMNS.values()]
+            cells = [sweeps.worst_cell(result, belongs) for belongs in COLUMNS.values()]
             lines.append(f"| {result['name'].replace(':', ' ')} | {result['parameters'] / 1e6:.1f} | {result['size']} | "
                          f"{', '.join(result['kinds'])} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -372,45 +367,13 @@ def table(results):
 @unittest.skipUnless(timm, "timm is not there")
 class Architectures(unittest.TestCase):
     def test_batches_layouts_and_preparations_agree(self):
-        tool = self.enterContext(ScriptTool())
-        end, done = time.monotonic() + SECONDS, 0
-        for name in SHORT:
-            if done >= FEWEST and time.monotonic() > end:
-                break
-            with self.subTest(name):
-                result = tried(tool, name, ["traced", "scripted"], one_kind=True)
-                print(told(result), flush=True)
-                self.assertNotIn("skipped", result)
-                self.assertEqual(result["faults"], [])
-            done += 1
-        print(f"{done} of {len(SHORT)} networks")
+        def one_kind(tool, name):
+            return tried(tool, name, KINDS, one_kind=True)
+
+        sweeps.try_some(self, SHORT, FEWEST, SECONDS, one_kind, told)
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser()
-    options.add_argument("--all", action="store_true")
-    options.add_argument("--names", nargs="+")
-    options.add_argument("--report", type=pathlib.Path)
-    options.add_argument("--log", type=pathlib.Path)
-    options.add_argument("--seconds", type=float, default=float("inf"))
-    options.add_argument("--one-kind", action="store_true", help="scripted only where it cannot be traced")
-    options, rest = options.parse_known_args()
-    if not options.all and not options.names:
-        unittest.main(argv=[__file__, *rest], verbosity=2, warnings="ignore")
-    results = []
-    if options.log and options.log.exists():
-        results = [json.loads(line) for line in options.log.read_text().splitlines()]
-    end = time.monotonic() + options.seconds
-    with ScriptTool() as tool:
-        for name in options.names or ALL:
-            if name in {result["name"] for result in results} or time.monotonic() > end:
-                continue
-            results.append(tried(tool, name, ["traced", "scripted"], options.one_kind))
-            print(told(results[-1]), flush=True)
-            if options.log:
-                with options.log.open("a") as file:
-                    file.write(json.dumps(results[-1]) + "\n")
-    if options.report:
-        options.report.write_text(table(results))
-    print(f"{sum('skipped' not in result for result in results)} networks, "
-          f"{sum(bool(result.get('faults')) for result in results)} with faults")
+    parser = sweeps.options()
+    parser.add_argument("--one-kind", action="store_true", help="scripted only where it cannot be traced")
+    sweeps.main(parser, ALL, lambda tool, name, chosen: tried(tool, name, KINDS, chosen.one_kind), told, table)

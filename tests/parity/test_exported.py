@@ -11,11 +11,9 @@ the same), and through the first and the last kind guided backpropagation, Grad-
 file of the network.
 """
 
-import argparse
 import copy
 import dataclasses
 import io
-import json
 import os
 import pathlib
 import re
@@ -25,6 +23,7 @@ import typing
 import unittest
 import warnings
 
+import sweeps
 import torch
 from peers import EXAMPLES, PREPARATIONS, ScriptTool, ToolError, attribute, relative, scenes, weighted
 from test_architectures import ALL, FLOAT64, gradient, network, rows_off, timm
@@ -169,15 +168,11 @@ COLUMNS = {
 
 def table(results):
     """Markdown: the worst deviation of each network in each group of ways."""
-    def cell(result, belongs):
-        values = [value for way, value in result["worst"].items() if belongs(way)]
-        return f"{max(values):.0e}" if values else ""
-
     lines = ["| network | exported | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---|" * len(COLUMNS)]
     for result in results:
         if result.get("kinds"):
             kinds = "all" if len(result["kinds"]) == len(KINDS) else ", ".join(result["kinds"])
-            cells = [cell(result, belongs) for belongs in COLUMNS.values()]
+            cells = [sweeps.worst_cell(result, belongs) for belongs in COLUMNS.values()]
             lines.append(f"| {result['name'].replace(':', ' ')} | {kinds} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -552,43 +547,8 @@ class Shipped(unittest.TestCase):
 @unittest.skipUnless(timm, "timm is not there")
 class ExportedNetworks(unittest.TestCase):
     def test_networks_in_all_forms(self):
-        tool = self.enterContext(ScriptTool())
-        end, done = time.monotonic() + SECONDS, 0
-        for name in SHORT:
-            if done >= FEWEST and time.monotonic() > end:
-                break
-            with self.subTest(name):
-                result = tried(tool, name)
-                print(told(result), flush=True)
-                self.assertNotIn("skipped", result)
-                self.assertEqual(result["faults"], [])
-                self.assertIn("dynamic", result["kinds"])
-            done += 1
-        print(f"{done} of {len(SHORT)} networks")
+        sweeps.try_some(self, SHORT, FEWEST, SECONDS, tried, told, lambda result: self.assertIn("dynamic", result["kinds"]))
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser()
-    options.add_argument("--all", action="store_true")
-    options.add_argument("--names", nargs="+")
-    options.add_argument("--report", type=pathlib.Path)
-    options.add_argument("--log", type=pathlib.Path)
-    options, rest = options.parse_known_args()
-    if not options.all and not options.names:
-        unittest.main(argv=[__file__, *rest], verbosity=2, warnings="ignore")
-    results = []
-    if options.log and options.log.exists():
-        results = [json.loads(line) for line in options.log.read_text().splitlines()]
-    with ScriptTool() as tool:
-        for name in options.names or ALL:
-            if name in {result["name"] for result in results}:
-                continue
-            results.append(tried(tool, name))
-            print(told(results[-1]), flush=True)
-            if options.log:
-                with options.log.open("a") as file:
-                    file.write(json.dumps(results[-1]) + "\n")
-    if options.report:
-        options.report.write_text(table(results))
-    print(f"{sum('skipped' not in result for result in results)} networks, "
-          f"{sum(bool(result.get('faults')) for result in results)} with faults")
+    sweeps.main(sweeps.options(), ALL, lambda tool, name, _: tried(tool, name), told, table)
