@@ -28,6 +28,7 @@ import torch
 from peers import EXAMPLES, PREPARATIONS, ScriptTool, ToolError, attribute, relative, scenes, weighted
 from test_architectures import ALL, FLOAT64, gradient, network, rows_off, timm
 from torch import nn
+from torch.export.pt2_archive._package import package_pt2
 
 SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 60)
 FEWEST = 6  # of SHORT, however slow the machine is
@@ -536,6 +537,29 @@ class Shipped(unittest.TestCase):
                     with self.subTest(name, batch=batch, chunk=chunk):
                         ours, dynamic = (torch.load(io.BytesIO(each)) for each in (bytes, truth[name]))
                         self.assertLess(relative(ours, dynamic), 1e-12)
+
+    def test_an_entry_and_a_model_of_an_archive_are_named_on_the_command_line(self):
+        class Two(nn.Module):
+            def __init__(self, model):
+                super().__init__()
+                self.model = model
+
+            def forward(self, x):
+                logits = self.model(x)
+                return {"twice": logits * 2, "both": [logits, logits.square()]}
+
+        model = torch.export.load(EXAMPLES / "scenes.pt2").module()
+        program = torch.export.export(Two(model), (torch.rand(2, 3, 96, 96),))
+        path = self.folder / "archive.pt2"
+        package_pt2(path, exported_programs={"other": torch.export.load(EXAMPLES / "scenes.pt2"), "two": program})
+        self.explain(EXAMPLES / "scenes.pt2", self.folder / "plain", "--dtype", "float64")
+        truth = torch.load(io.BytesIO(self.maps("plain")["vanilla.pt"]))
+        for entry, factor in (("twice", 2), ("both.0", 1)):
+            self.explain(path, self.folder / entry, "--dtype", "float64", "--archived", "two", "--entry", entry)
+            self.assertLess(relative(torch.load(self.folder / entry / "vanilla.pt"), factor * truth), 1e-12)
+        process = attribute("--model", path, "--image", scenes()[0], "--output", self.folder / "none")
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("the archive holds the models 'other', 'two'", process.stderr)
 
     def test_the_command_line_and_the_file_must_agree(self):
         for more, words in {("--size", "64x64"): "(N, 3, 96, 96), but --size is 64x64", ("--mean", "0.5", "--std", "0.2"): "channels: 1"}.items():
