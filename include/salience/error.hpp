@@ -84,6 +84,7 @@ inline std::string nearest(std::string_view name, std::span<const std::string> n
   const std::size_t shown = std::min(count, ranked.size());
   std::partial_sort(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(shown), ranked.end());
   std::vector<std::string> near;
+  near.reserve(shown);
   for (std::size_t i = 0; i < shown; ++i) near.push_back(names[ranked[i].second]);
   return quoted(near);
 }

@@ -117,11 +117,11 @@ struct Bad {
 };
 
 void check_all(const std::vector<Bad>& cases) {
-  for (const auto& [name, spoil, words] : cases) {
-    CAPTURE(name);
+  for (const Bad& bad : cases) {
+    CAPTURE(bad.name);
     ExportedFile file = good();
-    spoil(file);
-    check(refusal(file), words);
+    bad.spoil(file);
+    check(refusal(file), bad.words);
   }
 }
 

@@ -52,7 +52,7 @@ class ExportedObject {
   /// The owner of what comes to that path, where nothing is yet.
   torch::jit::Module free_place(const std::string& path) {
     const auto [owner, name] = parted(path);
-    const torch::jit::Module place = module(owner);
+    torch::jit::Module place = module(owner);
     if (name.empty() || path.starts_with('.') || place.hasattr(name)) {
       throw ModelError(concat("is damaged: it has two things at '", shortened(path), "'"));
     }
