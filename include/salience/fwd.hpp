@@ -39,11 +39,16 @@ enum class ChannelAxis;
 struct Tapped;
 struct Layer;
 class LayerNames;
+struct LayerPoint;
+class LayerPoints;
+class Parts;
 template <class Features, class Head>
 class FeaturesHead;
 template <class M>
 class LastConvolution;
 enum class Prepare;
+struct Binding;
+struct ExplainedInput;
 struct ModelOptions;
 enum class PassStage;
 struct GraphPass;
@@ -65,6 +70,10 @@ struct Probability;
 struct LogProbability;
 template <class Choice, class Score>
 class TargetSelector;
+class Neuron;
+class SegmentationTarget;
+struct DetectionLayout;
+class DetectionTarget;
 class AnyTarget;
 
 // method/
@@ -105,6 +114,17 @@ class IntegratedGradients;
 struct IdgiOptions;
 template <class M, class P>
 class Idgi;
+struct GradientShapOptions;
+template <class M>
+class GradientShap;
+template <class M>
+class LayerGradientShap;
+struct InternalInfluenceOptions;
+template <class M>
+class InternalInfluence;
+struct LayerConductanceOptions;
+template <class M>
+class LayerConductance;
 struct LayerOptions;
 template <class M>
 class LayerActivation;
@@ -151,6 +171,9 @@ struct ValueRange;
 struct AttributionProcessorOptions;
 template <class First>
 class AttributionProcessor;
+struct SignalPlotOptions;
+struct VolumeSlicesOptions;
+struct TokenViewOptions;
 
 // metric/
 struct PixelMapOptions;

@@ -33,6 +33,7 @@
 
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/model/cuttable_model.hpp>
 #include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 #include <salience/model/model_options.hpp>
@@ -50,6 +51,9 @@
 #include <salience/target/target_choice.hpp>
 #include <salience/target/class_score.hpp>
 #include <salience/target/target_selector.hpp>
+#include <salience/target/neuron.hpp>
+#include <salience/target/segmentation_target.hpp>
+#include <salience/target/detection_target.hpp>
 #include <salience/target/any_target.hpp>
 
 #include <salience/method/attribution.hpp>
@@ -60,6 +64,9 @@
 #include <salience/method/noise.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/method/layer_attribution.hpp>
+#include <salience/method/internal_influence.hpp>
+#include <salience/method/layer_conductance.hpp>
+#include <salience/method/gradient_shap.hpp>
 #include <salience/method/token_grid.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/explanation.hpp>
@@ -67,6 +74,13 @@
 
 #include <salience/view/attribution_options.hpp>
 #include <salience/view/attribution_processor.hpp>
+#include <salience/view/signal_plot.hpp>
+#include <salience/view/volume_slices.hpp>
+#include <salience/view/token_html.hpp>
+#if __has_include(<stb/stb_easy_font.h>) || __has_include(<stb_easy_font.h>)
+#include <salience/view/volume_sheet.hpp>
+#include <salience/view/token_picture.hpp>
+#endif
 
 #include <salience/metric/pixel_map.hpp>
 #include <salience/metric/deletion_insertion.hpp>

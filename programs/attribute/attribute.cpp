@@ -1,9 +1,19 @@
 // The main job: a classifier and a picture in, predictions and attribution pictures out.
 
 #include <ATen/Parallel.h>
-#include <salience/salience.hpp>
+#include <salience/file.hpp>
+#include <salience/io/pt.hpp>
+#include <salience/method/gradient_attributor.hpp>
+#include <salience/picture/contact_sheet.hpp>
+#include <salience/picture/image_io.hpp>
+#include <salience/target/neuron.hpp>
+#include <salience/target/prediction.hpp>
+#include <salience/target/target_selector.hpp>
+#include <salience/tensor/layer_point.hpp>
+#include <salience/view/attribution_processor.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <filesystem>
 #include <iomanip>
@@ -12,6 +22,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../commands.hpp"
@@ -58,18 +69,75 @@ std::string after(const sal::Attribution& attribution) {
   return text.str();
 }
 
+/// What the methods are asked about: the picture and the model, or a part of it.
+struct Subject {
+  sal::GraphModel model;
+  at::Tensor input;
+  sal::Baseline baseline;
+  Score score{};  ///< explained instead of a class
+};
+
+/// "features.10:7,3,5": a place in the model, and a position in what it gives. One number alone is a channel,
+/// of which the sum over all places is taken.
+std::pair<sal::LayerPoint, Score> neuron(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  std::vector<std::int64_t> position;
+  std::istringstream numbers(colon == std::string::npos ? "" : text.substr(colon + 1));
+  for (std::string number; std::getline(numbers, number, ',');) {
+    const bool digits = !number.empty() && number.size() < 10 &&
+                        std::ranges::all_of(number, [](unsigned char c) { return std::isdigit(c) != 0; });
+    if (!digits) position.clear();
+    if (!digits) break;
+    position.push_back(std::stoll(number));
+  }
+  if (position.empty()) {
+    throw sal::ArgumentError(
+        "--neuron is LAYER:CHANNEL,Y,X or LAYER:CHANNEL, for instance features.10:7,3,5, not '" + text + "'");
+  }
+  const Score score = [position](const at::Tensor& output) {
+    if (position.size() > 1 || output.dim() <= 2) return sal::Neuron{position}(output);
+    return sal::Neuron{position}(output.flatten(2).sum(2));
+  };
+  return {sal::LayerPoint(text.substr(0, colon)), score};
+}
+
+/// The part of the model that --at and --neuron name.
+Subject subject_of(const AttributeOptions& options, const sal::GraphModel& model, const at::Tensor& input,
+                   const sal::Baseline& baseline) {
+  Subject subject{model, input, baseline};
+  if (!options.at.empty()) {
+    const sal::LayerPoint point(options.at);
+    const sal::GraphModel until = model.until(point);
+    subject = {model.from(point, input), until(input), sal::Baseline::tensor(until(baseline(input)))};
+  }
+  if (!options.neuron.empty()) {
+    const auto [layer, score] = neuron(options.neuron);
+    subject.model = subject.model.until(layer);
+    subject.score = score;
+  }
+  return subject;
+}
+
+/// The values as a map of the picture's size, or nothing where they have no places in it.
+at::Tensor shown(const at::Tensor& values, const AttributeOptions& options) {
+  if (options.at.empty()) return values;
+  if (values.dim() != 4) return {};
+  return at::upsample_nearest2d(values.sum(1, /*keepdim=*/true), {options.height, options.width});
+}
+
 /// Writes the method's tensor and pictures into the folder. Gives its row of the sheet, which begins with
 /// what the network saw.
 std::vector<sal::ContactSheetCell> write_pictures(const fs::path& folder, const std::string& method,
-                                                  const sal::Attribution& attribution, const sal::Image& seen,
+                                                  const sal::Attribution& attribution,
+                                                  const at::Tensor& values, const sal::Image& seen,
                                                   const std::string& caption) {
-  const at::Tensor& values = attribution.values;
-  sal::save_pt(folder / (method + ".pt"), values);
+  sal::save_pt(folder / (method + ".pt"), attribution.values);
   std::vector<sal::ContactSheetCell> row{{seen, spaced(caption)}};
   const auto show = [&](const std::string& view, sal::Image picture) {
     sal::save_image(folder / (method + "_" + view + ".png"), picture);
     row.push_back({std::move(picture), spaced(view)});
   };
+  if (!values.defined()) return row;
   const bool over = attribution.values_of == sal::ValuesOf::regions;
   for (const View& view : four_views()) {
     show(view.name, over ? view.processor(values, seen) : view.processor(values));
@@ -90,7 +158,7 @@ void write_sheet(const fs::path& path, const std::vector<std::vector<sal::Contac
                                        .cell_width = std::max(legible, seen.width())}));
 }
 
-nlohmann::json predictions(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
+nlohmann::json predictions(const sal::Explained& attribution, const sal::Labels& labels, std::int64_t top) {
   auto list = nlohmann::json::array();
   if (attribution.logits.dim() == 1) return list;  // a bare score
   for (const sal::Prediction& p : sal::top_k(attribution.logits, labels, top, attribution.output_type)) {
@@ -100,17 +168,27 @@ nlohmann::json predictions(const sal::Attribution& attribution, const sal::Label
   return list;
 }
 
-/// Prints predictions and target, and gives what prediction.json holds.
-nlohmann::json summary_of(const sal::Attribution& attribution, const sal::Labels& labels, std::int64_t top) {
+/// Prints the predictions of the whole model and what is explained, and gives what prediction.json holds.
+nlohmann::json summary_of(const sal::Explained& whole, const sal::Attribution& attribution,
+                          const sal::Labels& labels, const AttributeOptions& options) {
   nlohmann::json summary;
-  summary["top"] = predictions(attribution, labels, top);
-  const auto target = attribution.target.item<std::int64_t>();
-  summary["target"] = target;
-  summary["target_label"] = label_of(target, labels);
-  summary["score"] = number(attribution.score);
+  if (!options.entry.empty()) summary["entry"] = options.entry;
+  if (!options.at.empty()) summary["at"] = options.at;
+  summary["top"] = predictions(whole, labels, options.top);
   std::cout << "target: ";
-  if (!labels.empty()) std::cout << label_of(target, labels) << ", ";
-  std::cout << "class " << target << ", score " << number(attribution.score) << '\n';
+  if (options.neuron.empty()) {
+    const auto target = attribution.target.item<std::int64_t>();
+    summary["target"] = target;
+    summary["target_label"] = label_of(target, labels);
+    if (!labels.empty()) std::cout << label_of(target, labels) << ", ";
+    std::cout << "class " << target;
+  } else {
+    summary["target"] = nullptr;
+    summary["target_label"] = "neuron " + options.neuron;
+    std::cout << "neuron " << options.neuron;
+  }
+  summary["score"] = number(attribution.score);
+  std::cout << ", score " << number(attribution.score) << '\n';
   return summary;
 }
 
@@ -141,7 +219,7 @@ void run(AttributeOptions options) {
   const sal::Image image = options.list_layers ? sal::Image(options.height, options.width, channels)
                                                : sal::load_image(options.image);
   const at::Device where = device(options);
-  const auto model = sal::load_model(options.model, model_options(options));
+  const sal::GraphModel model = loaded_model(options);
   const Preprocess preprocess = preprocessor(options);
   const at::Tensor input = preprocess(image).to(where, dtype(options));
   if (options.list_layers) return list_layers(model, input);
@@ -159,10 +237,13 @@ void run(AttributeOptions options) {
   if (report.has_parent_path()) make_folder(report.parent_path());
 
   std::string under_way;
-  const auto known = methods(model, options, baseline(options, preprocess), [&](const sal::Progress& p) {
+  const Subject subject = subject_of(options, model, input, baseline(options, preprocess));
+  const auto tell = [&](const sal::Progress& p) {
     progress.at(p.done, p.total, under_way);
     return true;
-  });
+  };
+  const auto known = methods(subject.model, options, subject.baseline, tell, subject.score);
+  const bool part = !options.at.empty() || !options.neuron.empty();
   const bool several = options.methods.size() > 1;
   std::vector<std::vector<sal::ContactSheetCell>> sheet;
   nlohmann::json summary;
@@ -171,19 +252,31 @@ void run(AttributeOptions options) {
     under_way = method;
     progress.at(0, 1, under_way);
     const auto start = std::chrono::steady_clock::now();
-    const sal::Attribution attribution = known.at(method)(input, {index});
+    const sal::Attribution attribution = known.at(method)(subject.input, {index});
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     progress.clear();
-    if (summary.empty()) summary = summary_of(attribution, labels, options.top);
+    if (summary.empty()) {
+      const auto whole = [&] {
+        return sal::GradientAttributor{model}.predict(
+            input, sal::TargetSelector{sal::ArgMax{}, sal::Logit{}, output_type(options)});
+      };
+      summary = summary_of(part ? whole() : sal::Explained(attribution), attribution, labels, options);
+    }
     const nlohmann::json figures = figures_of(attribution, seconds.count());
     summary["methods"][method] = figures;
     const at::Tensor& values = attribution.values;
     std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
               << ", maximum " << number(values.max()) << '\n';
+    const at::Tensor map = shown(values, options);
     if (!folder.empty()) {
-      sheet.push_back(write_pictures(folder, method, attribution, seen, several ? method : "input"));
+      sheet.push_back(write_pictures(folder, method, attribution, map, seen, several ? method : "input"));
     }
-    if (!report.empty()) reported.push_back(report_method(method, attribution, figures));
+    if (!map.defined()) {
+      std::cout << method << ": what '" << options.at
+                << "' gives has no places in the picture, so there is no map of it\n";
+    } else if (!report.empty()) {
+      reported.push_back(report_method(method, attribution, map, figures));
+    }
     if (attribution.nothing_positive.defined() && attribution.nothing_positive.item<bool>()) {
       std::cout << method << ": nothing in the layer speaks for the target, the map is empty\n";
     }

@@ -29,6 +29,12 @@ int parse(const std::string& called, int argc, char** argv, AttributeOptions& op
   app.add_flag("--list-layers", options.list_layers,
                "print the model's layers (name, type, shape of the output) and end");
   app.add_option("--target", options.target, "class to explain: argmax, an index, or a label");
+  app.add_option("--at", options.at,
+                 "explain what a layer gives instead of the picture, as features.10, or what it takes, "
+                 "features.10:input; the pictures show the layer's places");
+  app.add_option("--neuron", options.neuron,
+                 "explain a value of a layer instead of a class, LAYER:CHANNEL,Y,X, or a whole channel, "
+                 "LAYER:CHANNEL");
   add_settings(app, options);
   return parse(app, argc, argv, options, [&options] {
     if (!options.list_layers && options.image.empty()) throw CLI::RequiredError("--image");

@@ -13,6 +13,8 @@ struct AttributeOptions : Settings {
   std::string report;
   bool list_layers = false;
   std::string target = "argmax";
+  std::string at;      ///< the place in the model that is explained instead of the picture
+  std::string neuron;  ///< what is explained instead of a class: a place, and a position in it
   std::int64_t top = 5;
 };
 

@@ -67,22 +67,23 @@ std::string file_name(const std::string& path) { return std::filesystem::path(pa
 }  // namespace
 
 nlohmann::json report_method(const std::string& name, const sal::Attribution& attribution,
-                             const nlohmann::json& figures) {
+                             const at::Tensor& map, const nlohmann::json& figures) {
   sal::AttributionProcessorOptions options = overlay_options(attribution.values_of);
   options.colormap.clear();
   nlohmann::json maps;
   const auto add = [&](const char* sign, sal::Activation activation) {
     options.activation = activation;
-    maps[sign] = data_uri(color_positions(options, attribution.values));
+    maps[sign] = data_uri(color_positions(options, map));
   };
   add("absolute", sal::Activation::abs);
   add("positive", sal::Activation::relu);
   add("negative", sal::Activation::negative);
-  maps["signed"] = data_uri(signed_positions(options, attribution.values));
+  maps["signed"] = data_uri(signed_positions(options, map));
   return {{"name", name},
           {"title", method_title(name)},
           {"figures", figures},
-          {"target", attribution.target.item<std::int64_t>()},
+          {"target", attribution.target.defined() ? nlohmann::json(attribution.target.item<std::int64_t>())
+                                                  : nlohmann::json()},
           {"score", attribution.score.to(at::kDouble).item<double>()},
           {"maps", maps}};
 }
@@ -92,6 +93,8 @@ std::string report_page(const AttributeOptions& options, const std::string& devi
   const nlohmann::json data{
       {"picture", file_name(options.image)},
       {"model", file_name(options.model)},
+      {"entry", options.entry},
+      {"at", options.at},
       {"computed", {{"dtype", options.dtype}, {"device", device}, {"threads", at::get_num_threads()}}},
       {"versions", {{"salience", SALIENCE_VERSION}, {"libtorch", TORCH_VERSION}}},
       {"height", seen.height()},

@@ -9,10 +9,11 @@
 
 #include "options.hpp"
 
-/// What the page shows of one method: its figures, target and score, and for each sign a gray picture of
-/// positions in a colour map of 256 colours. So the page colours as the library does, to the byte.
+/// What the page shows of one method, whose values are the map: its figures, target and score, and for each
+/// sign a gray picture of positions in a colour map of 256 colours. So the page colours as the library does,
+/// to the byte.
 nlohmann::json report_method(const std::string& name, const salience::Attribution& attribution,
-                             const nlohmann::json& figures);
+                             const at::Tensor& map, const nlohmann::json& figures);
 
 /// The whole page, which needs no other file. `summary` is what prediction.json holds, `methods` a list of
 /// report_method, `seen` what the network saw. Whatever is not UTF-8 in it gets replacement characters.

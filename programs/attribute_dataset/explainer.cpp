@@ -1,6 +1,5 @@
 #include "explainer.hpp"
 
-#include <salience/model/load_model.hpp>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/view/attribution_processor.hpp>
@@ -32,7 +31,7 @@ Explainer::Explainer(const DatasetOptions& options)
       labels_(options.labels.empty() ? sal::Labels{} : sal::load_labels(options.labels)),
       preprocess_(preprocessor(options)),
       device_(device(options)),
-      model_(sal::load_model(options.model, model_options(options))) {
+      model_(loaded_model(options)) {
   labels_ = class_labels(labels_, model_, black(options_, preprocess_));
   const sal::Baseline start = baseline(options, preprocess_);
   methods_ = methods(model_, options, start, {});

@@ -49,7 +49,8 @@ std::string methods_that_take(const std::string& option) {
 }
 
 std::map<std::string, Method> methods(const sal::GraphModel& model, const Settings& settings,
-                                      const sal::Baseline& baseline, const sal::ProgressCallback& progress) {
+                                      const sal::Baseline& baseline, const sal::ProgressCallback& progress,
+                                      const Score& score) {
   const sal::AnyModel any(model);
   const sal::MethodOptions options{
       .samples = settings.samples,
@@ -63,8 +64,9 @@ std::map<std::string, Method> methods(const sal::GraphModel& model, const Settin
       .progress = progress};
   std::map<std::string, Method> made;
   for (const sal::MethodEntry& entry : sal::methods()) {
-    made.emplace(entry.name, [attributor = entry.make(any, options), type = output_type(settings)](
+    made.emplace(entry.name, [attributor = entry.make(any, options), type = output_type(settings), score](
                                  const at::Tensor& input, const Classes& classes) {
+      if (score) return attributor(input, score);
       return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
     });
   }

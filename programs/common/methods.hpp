@@ -28,7 +28,10 @@ using Classes = std::vector<std::optional<std::int64_t>>;
 /// Takes a batch and its classes.
 using Method = std::function<salience::Attribution(const at::Tensor&, const Classes&)>;
 
-/// Every method of the registry.
+/// From the model's output to one score per sample.
+using Score = std::function<at::Tensor(const at::Tensor&)>;
+
+/// Every method of the registry. With a score that is explained, and no class.
 std::map<std::string, Method> methods(const salience::GraphModel& model, const Settings& settings,
                                       const salience::Baseline& baseline,
-                                      const salience::ProgressCallback& progress);
+                                      const salience::ProgressCallback& progress, const Score& score = {});

@@ -1,10 +1,13 @@
 #include "network.hpp"
 
+#include <salience/io/pt.hpp>
 #include <salience/model/load_model.hpp>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/target_selector.hpp>
 
 #include <charconv>
+#include <utility>
+#include <vector>
 
 namespace sal = salience;
 namespace fs = std::filesystem;
@@ -28,16 +31,57 @@ sal::OutputType output_type(const Settings& settings) {
                                                  : sal::OutputType::automatic;
 }
 
+namespace {
+
+/// A whole number, a number, a flag, None, a tensor's file, or the text itself.
+sal::Binding binding(const std::string& text) {
+  const std::size_t sign = text.find('=');
+  sal::Binding bound{text.substr(0, sign), {}};
+  const std::string value = text.substr(sign + 1);
+  const char* end = value.data() + value.size();
+  std::int64_t whole = 0;
+  double number = 0.0;
+  if (const auto [rest, error] = std::from_chars(value.data(), end, whole);
+      error == std::errc{} && rest == end) {
+    bound.value = whole;
+  } else if (const auto [last, failure] = std::from_chars(value.data(), end, number);
+             failure == std::errc{} && last == end) {
+    bound.value = number;
+  } else if (value == "True" || value == "False") {
+    bound.value = value == "True";
+  } else if (value.ends_with(".pt")) {
+    const at::Tensor tensor = sal::load_pt(value);
+    bound.value = tensor;
+    bound.shared = tensor.dim() > 0 && tensor.size(0) != 1;  // a picture has one row
+  } else if (value != "None") {
+    bound.value = value;
+  }
+  return bound;
+}
+
+std::vector<sal::Binding> bindings(const Settings& settings) {
+  std::vector<sal::Binding> all;
+  for (const std::string& text : settings.bind) all.push_back(binding(text));
+  return all;
+}
+
 sal::ModelOptions model_options(const Settings& settings) {
   return {.device = device(settings),
           .dtype = dtype(settings),
           .prepare = settings.prepare == "fast" ? sal::Prepare::fast : sal::Prepare::none,
           .output = settings.entry,
-          .model = settings.archived};
+          .model = settings.archived,
+          .bind = bindings(settings)};
+}
+
+}  // namespace
+
+sal::GraphModel loaded_model(const Settings& settings) {
+  return sal::load_model(settings.model, model_options(settings));
 }
 
 std::string take_input(Settings& settings) {
-  const sal::InputSizes sizes = sal::load_input_sizes(settings.model, settings.archived);
+  const sal::InputSizes sizes = sal::load_input_sizes(settings.model, model_options(settings));
   if (sizes.empty()) return "";
   const auto fail = [&](const std::string& what) {
     return sal::FileError::at(settings.model, "takes inputs of shape " + sal::shape_text(sizes) + what);
@@ -61,11 +105,20 @@ std::string take_input(Settings& settings) {
   }
   std::string taken;
   if (!settings.size_given && sizes[2] && sizes[3]) taken = settings.size;
+  const bool open = !settings.size_given && !(sizes[2] && sizes[3]);
   if (!settings.mean_given && sizes[1]) {
     taken += (taken.empty() ? "" : " with ") + std::to_string(channels) +
              (channels == 1 ? " channel" : " channels");
   }
-  return taken.empty() ? "" : "input " + taken + ", as the model's file says";
+  if (!taken.empty()) taken = "input " + taken + ", as the model's file says";
+  if (open) {
+    taken += (taken.empty() ? "input " : "; ") + settings.size + ", since the file leaves " +
+             (sizes[2]   ? "the width"
+              : sizes[3] ? "the height"
+                         : "height and width") +
+             " open: see --size";
+  }
+  return taken;
 }
 
 Preprocess preprocessor(const Settings& settings) {

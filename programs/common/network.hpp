@@ -20,7 +20,8 @@ at::Device device(const Settings& settings);
 
 salience::OutputType output_type(const Settings& settings);
 
-salience::ModelOptions model_options(const Settings& settings);
+/// The model of the settings. Here alone, since the loaders take long to compile.
+salience::GraphModel loaded_model(const Settings& settings);
 
 /// Takes from the model's file what the command line did not say of the input: height, width and channels, of
 /// a torch.export program. Gives a sentence that says which; empty if nothing was taken. Throws FileError for

@@ -41,6 +41,7 @@ nlohmann::json settings_json(const Settings& settings) {
           {"output-type", settings.output_type},
           {"entry", settings.entry},
           {"archived", settings.archived},
+          {"bind", settings.bind},
           {"prepare", settings.prepare},
           {"device", device(settings).str()},
           {"seed", settings.seed},

@@ -103,6 +103,16 @@ void add_settings(CLI::App& app, Settings& settings) {
       "what to explain of a model that returns a dict or a tuple: a key, a position, or their path, "
       "aux.1");
   app.add_option("--archived", settings.archived, "which model of a torch.export archive that holds several");
+  app.add_option(
+         "--bind", settings.bind,
+         "an argument of the model that is held fixed, NAME=VALUE, by its name or position: a tensor's file "
+         "(.pt), a number, True, False, None or a text; a tensor of one row is that of every picture")
+      ->check([](const std::string& text) {
+        const std::size_t sign = text.find('=');
+        return sign == std::string::npos || sign == 0
+                   ? "an argument is NAME=VALUE, for instance scale=0.5, not '" + text + "'"
+                   : std::string();
+      });
   app.add_option("--prepare", settings.prepare, "fast: fold BatchNorm, channels-last; same up to rounding")
       ->check(CLI::IsMember({"none", "fast"}));
   app.add_option("--device", settings.device, "where to compute")

@@ -37,8 +37,9 @@ struct Settings {
   std::vector<float> std{0.229F, 0.224F, 0.225F};
   std::string dtype = "float32";
   std::string output_type = "auto";
-  std::string entry;     ///< of what the model returns
-  std::string archived;  ///< which model of an archive
+  std::string entry;              ///< of what the model returns
+  std::string archived;           ///< which model of an archive
+  std::vector<std::string> bind;  ///< arguments of the model that are held fixed, NAME=VALUE
   std::string prepare = "none";
   std::string device = "auto";
   int threads = 0;

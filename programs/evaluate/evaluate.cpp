@@ -3,7 +3,6 @@
 
 #include <ATen/Parallel.h>
 #include <salience/metric/randomized_model.hpp>
-#include <salience/model/load_model.hpp>
 #include <salience/picture/image_io.hpp>
 #include <salience/target/prediction.hpp>
 
@@ -52,7 +51,7 @@ class Evaluation {
       : options_(options),
         preprocess_(preprocessor(options)),
         device_(device(options)),
-        model_(sal::load_model(options.model, model_options(options))),
+        model_(loaded_model(options)),
         baseline_(baseline(options, preprocess_)),
         methods_(methods(model_, options, baseline_, {})),
         metrics_(metrics(model_, options, options.sign, baseline_)) {

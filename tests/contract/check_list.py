@@ -21,6 +21,7 @@ from pathlib import Path
 
 DELEGATES = {"AnyAttributor": "to the method in it", "GradientAttributor": "to gradient_at_input"}
 CALL = re.compile(r"\bAttribution operator\(\)\(const at::Tensor& input,")
+ENTRY = re.compile(r"\breturn enter\((?:input, target|[\w.()]+, input, target|\[)")
 METRIC_CALL = re.compile(r"\boperator\(\)\(const at::Tensor& input,")
 METRIC_FUNCTION = re.compile(r"^inline at::Tensor (\w+)\(const at::Tensor& ", re.M)
 NO_METRICS = {"randomized_model.hpp"}  # the models of a RandomizationCheck, by tests/script/randomized_model_test.cpp
@@ -51,7 +52,7 @@ def attributors(folder):
                 continue
             known[name] = (header, private)
             operator = body[call.start() : body.find("\n  }\n", call.start())]
-            if not private and name not in DELEGATES and "enter(input, target" not in operator:
+            if not private and name not in DELEGATES and not ENTRY.search(operator):
                 sys.exit(f"{header}: the call operator of {name} does not begin with enter")
     for name, (base, header, private) in bases.items():
         while base and base not in known:

@@ -6,12 +6,7 @@
 //   4  several threads may call one attributor at once
 //   5  values in the input's dtype and on its device, detached; the target chosen once, on the clean input
 //
-// attributors() is the list: the registry's methods, and those that it does not name. check_list.py fails if
-// the library has an attributor that is in neither.
-#include <salience/method/class_activation_map.hpp>
-#include <salience/method/explanation.hpp>
-#include <salience/method/layer_attribution.hpp>
-#include <salience/method/registry.hpp>
+// attributors.hpp has the list.
 
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
@@ -27,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "attributors.hpp"
 #include "network.hpp"
 
 using namespace salience;
@@ -35,95 +31,6 @@ using support::distance;
 using support::same;
 
 namespace {
-
-/// An attributor of the library, made for a model. `chunk` is 0 where the method is to choose.
-struct Listed {
-  std::string name;
-  std::function<AnyAttributor(const AnyModel&, std::int64_t chunk)> make;
-};
-
-std::vector<Listed> attributors() {
-  std::vector<Listed> all;
-  for (const MethodEntry& entry : methods()) {
-    MethodOptions options{.samples = 4, .steps = 5};
-    const auto make = [&entry](MethodOptions with) {
-      return [&entry, with](const AnyModel& model, std::int64_t chunk) mutable {
-        with.chunk = chunk;
-        return entry.make(model, with);
-      };
-    };
-    all.push_back({std::string(entry.name), make(options)});
-    if (!entry.takes("tolerance")) continue;
-    options.tolerance = 0.3;
-    options.samples = 12;
-    all.push_back({std::string(entry.name) + " to a tolerance", make(options)});
-  }
-  const auto add = [&all](std::string name, const auto& make) {
-    all.push_back({std::move(name), [make](const AnyModel& model, std::int64_t chunk) {
-                     return AnyAttributor(make(model, chunk));
-                   }});
-  };
-  // What the registry does not name.
-  add("LayerActivation", [](const AnyModel& m, std::int64_t) { return LayerActivation(m); });
-  add("LayerGradient", [](const AnyModel& m, std::int64_t) { return LayerGradient(m); });
-  add("LayerGradXActivation", [](const AnyModel& m, std::int64_t) { return LayerGradXActivation(m); });
-  add("ClassActivationMap",
-      [](const AnyModel& m, std::int64_t) { return ClassActivationMap(m, {.relu = false}, MeanGradient{}); });
-  add("GradientAttributor by a rule", [](const AnyModel& m, std::int64_t) {
-    return GradientAttributor(
-        m, [](const at::Tensor& plain, const at::Tensor& incoming) { return plain.mul(incoming.gt(0.0)); });
-  });
-  add("AnyAttributor", [](const AnyModel& m, std::int64_t) { return AnyAttributor(InputXGradient(m)); });
-  add("SmoothGrad of SmoothGrad", [](const AnyModel& m, std::int64_t chunk) {
-    return SmoothGrad(SmoothGrad(InputXGradient(m), {.samples = 2, .chunk = chunk}),
-                      {.samples = 3, .chunk = chunk});
-  });
-  add("SmoothGrad of GuidedGradCam", [](const AnyModel& m, std::int64_t chunk) {
-    return SmoothGrad(GuidedGradCam(m), {.samples = 3, .chunk = chunk});
-  });
-  add("Explanation", [](const AnyModel& m, std::int64_t) {
-    return [m](const at::Tensor& x, const auto& target) {
-      const Explanation explanation(m, x, target, CamOptions{});
-      Attribution a = explanation.guided_grad_cam();
-      const c10::InferenceMode normal_tensors(false);  // the sum is the test's own
-      a.values = a.values.add(explanation.vanilla().values)
-                     .add(explanation.input_x_gradient().values)
-                     .add(explanation.guided_backprop().values)
-                     .add(explanation.deconvnet().values)
-                     .add(explanation.grad_cam().values)
-                     .add(explanation.cam(PositiveGradient{}).values)
-                     .add(explanation.gradient().values);
-      return a;
-    };
-  });
-  return all;
-}
-
-/// `check` for each, and its name in what doctest says.
-void for_each_attributor(const std::function<void(const Listed&)>& check) {
-  for (const Listed& listed : attributors()) {
-    CAPTURE(listed.name);
-    check(listed);
-  }
-}
-
-/// Everything that an attribution holds.
-std::vector<at::Tensor> all_of(const Attribution& a) {
-  std::vector<at::Tensor> all{a.values, a.target, a.score, a.logits};
-  for (const Figure& figure : figures(a)) all.push_back(figure.values);
-  return all;
-}
-
-/// The same bits; NaN is equal to NaN.
-bool equal(const Attribution& a, const Attribution& b) {
-  const std::vector<at::Tensor> left = all_of(a), right = all_of(b);
-  bool all = left.size() == right.size();
-  for (std::size_t i = 0; all && i < left.size(); ++i) {
-    all = left[i].scalar_type() == right[i].scalar_type() && left[i].sizes() == right[i].sizes() &&
-          left[i].to(at::kDouble).nan_to_num(-7.0).equal(right[i].to(at::kDouble).nan_to_num(-7.0));
-  }
-  return all;
-}
 
 /// The class of the largest output; counts how often it is asked.
 struct Counting {

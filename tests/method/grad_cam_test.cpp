@@ -217,19 +217,25 @@ TEST_CASE("a gradient that is zero everywhere is told, once a call, with the lay
 }
 
 TEST_CASE("what is no grid is an error that names the layer and its shape") {
-  const FeaturesHead vector([](const at::Tensor& x) { return x.sum({2, 3}); }, identity);
-  CHECK(contains(message<ArgumentError>([&] { (void)GradCam(vector)(a); }),
-                 "the last convolution gives (1, 2)"));
   const FeaturesHead batched([](const at::Tensor& x) { return x.transpose(0, 1).mul(1.0); },
                              [](const at::Tensor& y) {
                                return y.sum({2, 3}).t();
                              });
-  CHECK(
-      contains(message<ArgumentError>([&] { (void)GradCam(batched)(a); }), "must be of shape (1, C, h, w)"));
+  CHECK(contains(message<ArgumentError>([&] { (void)GradCam(batched)(a); }),
+                 "must be of shape (1, C, places...)"));
   const FeaturesHead flat([](const at::Tensor& x) { return x.unsqueeze(1).unsqueeze(1).mul(1.0); },
                           [](const at::Tensor& y) { return y.flatten(1); });
-  CHECK(contains(message<ArgumentError>([&] { (void)GradCam(flat)(normal({2, 3})); }), "upsample = false"));
-  CHECK(GradCam(flat, {.upsample = false})(normal({2, 3})).values.sizes() == at::IntArrayRef({2, 1, 1, 3}));
+  CHECK(contains(message<ArgumentError>([&] {
+                   (void)GradCam(flat)(normal({2, 3}));
+                 }),
+                 "not known where the channels are; give the option reshape"));
+  CHECK(message<ArgumentError>([&] {
+          (void)GradCam(flat, {.reshape = ChannelsFirst{}})(normal({2, 3}));
+        }) ==
+        "the last convolution gives (2, 1, 1, 3), a map of 1x3, which cannot be upsampled to an input of "
+        "no places; give the option reshape, or upsample = false for the layer's own grid");
+  CHECK(GradCam(flat, {.upsample = false, .reshape = ChannelsFirst{}})(normal({2, 3})).values.sizes() ==
+        at::IntArrayRef({2, 1, 1, 3}));
   CHECK(contains(message<ArgumentError>([&] { (void)GradCam(model, {.layer = "no"})(a); }), "no layer 'no'"));
 }
 

@@ -195,7 +195,7 @@ TEST_CASE("baselines: zero, a constant, a tensor, a blurred input, a function, s
   CHECK(contains(message<ArgumentError>([] {
                    Baseline::blurred(1.0)(normal({3, 5}));
                  }),
-                 "a batch of pictures, (N, C, H, W), got (3, 5)"));
+                 "pictures (N, C, H, W) or volumes (N, C, D, H, W), got (3, 5)"));
   CHECK(contains(message<ArgumentError>([] { Baseline::mean_of({}); }), "no baselines"));
 }
 

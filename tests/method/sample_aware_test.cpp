@@ -1,6 +1,9 @@
 // A model that holds something for each sample gives in a batch what its samples give alone, in every method
 // and metric, however these regroup the rows.
+#include <salience/method/gradient_shap.hpp>
+#include <salience/method/internal_influence.hpp>
 #include <salience/method/layer_attribution.hpp>
+#include <salience/method/layer_conductance.hpp>
 #include <salience/method/registry.hpp>
 #include <salience/metric/completeness.hpp>
 #include <salience/metric/confidence.hpp>
@@ -126,6 +129,20 @@ TEST_CASE(
         }));
   check("of a map", layered, attribute([&](const auto& m) { return SmoothGrad(GuidedGradCam(m), some); }));
   check("of a layer", layered, attribute([&](const auto& m) { return SmoothGrad(LayerGradient(m), some); }));
+  const LayerConductanceOptions conductance{.layer = "features", .steps = 4, .chunk = 3};
+  const GradientShapOptions draws{.samples = 4, .noise = 0.1, .chunk = 3};
+  check("influence", layered,
+        attribute([&](const auto& m) { return InternalInfluence(m, {.steps = 4, .chunk = 3}); }));
+  check("conductance", layered, attribute([&](const auto& m) { return LayerConductance(m, conductance); }));
+  check("conductance of any model", layered,
+        attribute([&](const auto& m) { return LayerConductance(AnyModel(m), conductance); }));
+  check("of a conductance", layered,
+        attribute([&](const auto& m) { return SmoothGrad(LayerConductance(m, conductance), few); }));
+  check("SHAP", network, attribute([&](const auto& m) { return GradientShap(m, draws); }));
+  check("of SHAP", network,
+        attribute([&](const auto& m) { return SmoothGrad(GradientShap(m, draws), few); }));
+  check("SHAP at a layer", layered,
+        attribute([&](const auto& m) { return LayerGradientShap(m, {}, draws); }));
   check("of one's own", network, attribute([&](const auto& m) {
           const auto own = [m](const at::Tensor& x, const auto& target) {
             return gradient_at_input(m, x, target);

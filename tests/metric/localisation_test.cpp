@@ -128,7 +128,10 @@ TEST_CASE("what does not fit is refused") {
   CHECK(contains(message<ArgumentError>([&] { energy(maps, normal({1, 20, 30})); }), "does not fit"));
   CHECK(contains(message<ArgumentError>([&] { energy(maps, std::vector<Box>(3, box)); }),
                  "3 boxes for 2 samples"));
-  CHECK(contains(message<ArgumentError>([&] { energy(normal({2, 5}), box); }), "a map must be (N, H, W)"));
+  CHECK(contains(message<ArgumentError>([&] {
+                   energy(normal({2, 5}), box);
+                 }),
+                 "must be a picture (N, H, W)"));
   CHECK(contains(message<ArgumentError>([&] { pointing_game(maps, box, {.tolerance = -1}); }),
                  "tolerance must be"));
   CHECK(contains(message<ArgumentError>([&] { iou(maps, box, {.threshold = 1.0}); }), "threshold must be"));

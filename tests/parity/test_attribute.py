@@ -221,6 +221,69 @@ class Attribute(unittest.TestCase):
         self.assertEqual(tuple(self.raw().shape), (1, 3, 224, 224))
         self.check_views()
 
+    def test_at_a_layer_for_a_neuron_and_with_bound_arguments(self):
+        network, preprocess = torch.jit.load(EXAMPLES / "scenes.pt").double(), transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
+        x = preprocess(Image.open(scenes()[0]).convert("RGB"))[None].double()
+        layers = [getattr(network.features, str(i)) for i in range(15)]
+
+        def until(x, count):
+            for layer in layers[:count]:
+                x = layer(x)
+            return x
+
+        def behind(a, count):
+            for layer in layers[count:]:
+                a = layer(a)
+            return network.classifier(network.avgpool(a).flatten(1))
+
+        a = until(x, 7).detach().requires_grad_()
+        truth, = torch.autograd.grad(behind(a.clone(), 7).max(), a)
+        leaf = x.clone().requires_grad_()
+        neuron, = torch.autograd.grad(until(leaf, 7)[0, 5, 10, 9], leaf)
+        channel, = torch.autograd.grad(until(leaf, 7)[0, 5].sum(), leaf)
+        for model in ("scenes.pt", "scenes.pt2"):
+            for more, expected in ((("--at", "features.6"), truth), (("--at", "features.7:input"), truth),
+                                   (("--neuron", "features.6:5,10,9"), neuron), (("--neuron", "features.6:5"), channel)):
+                with self.subTest(model, more=more):
+                    report = self.folder / "report.html"
+                    said = self.run_program(EXAMPLES / model, scenes()[0], EXAMPLES / "labels.txt", "--dtype", "float64", "--report", report, *more, size=SCENES_SIZE)
+                    self.assertLess(relative(torch.load(self.folder / "vanilla.pt"), expected), 1e-9)
+                    self.assertTrue(report.exists())
+                    self.assertEqual(Image.open(self.folder / "vanilla_overlay.png").size, SCENES_SIZE)
+                    self.assertIn(f"neuron {more[1]}, score" if "--neuron" in more else "class", said)
+        said = self.run_program(EXAMPLES / "scenes.pt2", scenes()[0], EXAMPLES / "labels.txt", "--at", "avgpool", "--method", "integrated_gradients", size=SCENES_SIZE)
+        figures = json.loads((self.folder / "prediction.json").read_text())["methods"]["integrated_gradients"]
+        self.assertLess(figures["relative_completeness_error"], 1e-4)
+        self.assertIn("what 'classifier' gives has no places", self.run_program(
+            EXAMPLES / "scenes.pt2", scenes()[0], EXAMPLES / "labels.txt", "--at", "classifier", size=SCENES_SIZE))
+        for more, words in {
+            ("--at", "features.60"): "there is no layer 'features.60'; the nearest are",
+            ("--neuron", "features.6"): "--neuron is LAYER:CHANNEL,Y,X or LAYER:CHANNEL",
+            ("--neuron", "features.6:5,24,0"): "there is no neuron at [5, 24, 0] in an output of shape (1, 64, 24, 24)",
+            ("--bind", "mask=3"): "there is no argument of the model 'mask'",
+        }.items():
+            done = attribute("--model", EXAMPLES / "scenes.pt", "--size", "96x96", "--image", scenes()[0], "--output", self.folder, *more)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(words, done.stderr)
+
+        class Scaled(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.network = torch.jit.load(EXAMPLES / "scenes.pt")
+
+            def forward(self, x, mask, scale: float, square: bool):
+                y = self.network(x * mask) * scale
+                return y * y if square else y
+
+        path, mask = self.folder / "scaled.pt", torch.rand(1, 3, 96, 96, dtype=torch.float64)
+        torch.jit.script(Scaled()).save(path)
+        torch.save(mask, self.folder / "mask.pt")
+        self.run_program(path, scenes()[0], EXAMPLES / "labels.txt", "--dtype", "float64", "--bind", f"mask={self.folder / 'mask.pt'}",
+                         "--bind", "scale=0.5", "--bind", "3=True", "--method", "vanilla,smooth_grad", "--samples", "3", size=SCENES_SIZE)
+        logits = (network(leaf * mask) * 0.5) ** 2
+        expected, = torch.autograd.grad(logits.max(), leaf)
+        self.assertLess(relative(torch.load(self.folder / "vanilla.pt"), expected), 1e-9)
+
     def test_a_model_of_gray_pictures(self):
         class Gray(torch.nn.Module):
             def forward(self, x):

@@ -163,9 +163,9 @@ class BadModels(unittest.TestCase):
 
     def test_outputs_that_cannot_be_explained(self):
         ends = [
-            ("a tuple", lambda y: (y, y + 1), ("'0', '1'", "ModelOptions::output (--entry)")),
-            ("a dict", lambda y: {"out": y, "aux": y + 1}, ("'out', 'aux'", "ModelOptions::output (--entry)")),
-            ("a list", lambda y: [y, y + 1], ("'0', '1'", "ModelOptions::output (--entry)")),
+            ("a tuple", lambda y: (y, y + 1), ("'0' (1, ", "'1' (1, ", "ModelOptions::output (--entry)")),
+            ("a dict", lambda y: {"out": y, "aux": y + 1}, ("'out' (1, ", "'aux' (1, ", "ModelOptions::output (--entry)")),
+            ("a list", lambda y: [y, y + 1], ("'0' (1, ", "'1' (1, ", "ModelOptions::output (--entry)")),
             ("a scalar", lambda y: y.sum(), ("(N, K) or (N), got ()",)),
             ("maps", lambda y: y[:, :, None, None].expand(1, 4, 9, 9), ("got (1, 4, 9, 9)", "give a callable")),
             ("integers", lambda y: y.long(), ("no gradient", "from integers")),
@@ -180,7 +180,7 @@ class BadModels(unittest.TestCase):
                 traced(end).save(self.path)
                 self.refused(*words)
         for name, module, words in [("raises", Raises(), ("shape (1, 3, 9, 9)", "my own")),
-                                    ("two inputs", TwoInputs(), ("takes 2 inputs (x, mask)", "wrap it in a module"))]:
+                                    ("two inputs", TwoInputs(), ("takes 2 inputs (x, mask)", "bind the others"))]:
             with self.subTest(name):
                 torch.jit.script(module).save(self.path)
                 self.refused(*words)

@@ -14,6 +14,7 @@ file of the network.
 import copy
 import dataclasses
 import io
+import json
 import os
 import pathlib
 import re
@@ -34,9 +35,9 @@ SECONDS = float(os.environ.get("SALIENCE_SECONDS") or 60)
 FEWEST = 6  # of SHORT, however slow the machine is
 METHODS = "guided,cam,guided_cam"
 SHORT = """
-    torchvision:resnet18 torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 torchvision:swin_t timm:levit_128s
-    torchvision:squeezenet1_1 timm:convnext_atto torchvision:densenet121 timm:coatnet_pico_rw_224 timm:regnetz_005
-    torchvision:shufflenet_v2_x0_5 torchvision:googlenet own:instance_norm segmentation:lraspp_mobilenet_v3_large video:mc3_18
+    torchvision:resnet18 torchvision:mobilenet_v2 timm:vit_tiny_patch16_224 timm:levit_128s torchvision:squeezenet1_1
+    torchvision:shufflenet_v2_x0_5 torchvision:swin_t timm:convnext_atto torchvision:densenet121 timm:coatnet_pico_rw_224
+    timm:regnetz_005 torchvision:googlenet own:instance_norm segmentation:lraspp_mobilenet_v3_large video:mc3_18
 """.split()
 KINDS = {  # the size of the batch, decomposed
     "dynamic": (None, False),
@@ -431,7 +432,7 @@ class Programs(unittest.TestCase):
 
         path = self.tool.path("program.pt2")
         torch.export.save(torch.export.export(Named(), (self.x,), dynamic_shapes=({0: torch.export.Dim("batch")},)), path)
-        self.assertIn("'0.one', '0.two', '1.logits', '1.hidden'", self.tool("gradients", path, self.x)["output"])
+        self.assertIn("'0.one' (3, 3), '0.two' (3, 3), '1.logits' (3, 3), '1.hidden' (3, 3)", self.tool("gradients", path, self.x)["output"])
         ours = self.tool("gradients", path, self.x, "output=1.hidden")["output"]
         self.assertLess(relative(ours, self.x.square().mean((2, 3))), 1e-12)
 
@@ -440,7 +441,7 @@ class Programs(unittest.TestCase):
         for output, beginning in {"": "the model returns", "aux.2": "there is no entry 'aux.2'"}.items():
             message = self.tool("gradients", path, self.x, f"output={output}")["output"]
             self.assertIn(beginning, message)
-            self.assertIn("'out', 'aux.0', 'aux.1.0', 'aux.1.1'", message)
+            self.assertRegex(message, r"'out' \(.*\), 'aux.0' \(.*\), 'aux.1.0' \(.*\), 'aux.1.1' \(")
 
     def test_autocast_regions(self):
         model, x = made_by(Autocast), self.x.float()
@@ -557,9 +558,29 @@ class Shipped(unittest.TestCase):
         for entry, factor in (("twice", 2), ("both.0", 1)):
             self.explain(path, self.folder / entry, "--dtype", "float64", "--archived", "two", "--entry", entry)
             self.assertLess(relative(torch.load(self.folder / entry / "vanilla.pt"), factor * truth), 1e-12)
+            self.assertEqual(json.loads((self.folder / entry / "prediction.json").read_text())["entry"], entry)
         process = attribute("--model", path, "--image", scenes()[0], "--output", self.folder / "none")
         self.assertEqual(process.returncode, 1)
         self.assertIn("the archive holds the models 'other', 'two'", process.stderr)
+
+    def test_sizes_that_the_file_leaves_open_are_said(self):
+        class Free(nn.Module):
+            def __init__(self, model):
+                super().__init__()
+                self.model = model
+
+            def forward(self, x):
+                return self.model(nn.functional.interpolate(x, (96, 96)))
+
+        free = Free(torch.export.load(EXAMPLES / "scenes.pt2").module())
+        for open_sizes, taken in (
+            ((2, 3), "input 3 channels, as the model's file says; 224x224, since the file leaves height and width open: see --size"),
+            ((3,), "input 3 channels, as the model's file says; 64x224, since the file leaves the width open: see --size"),
+        ):
+            dims = {0: torch.export.Dim("batch")} | {d: torch.export.Dim(f"size{d}", min=32) for d in open_sizes}
+            path = self.folder / "free.pt2"
+            torch.export.save(torch.export.export(free, (torch.rand(2, 3, 64, 64),), dynamic_shapes=(dims,)), path)
+            self.assertIn(taken, self.explain(path, self.folder / "free"))
 
     def test_the_command_line_and_the_file_must_agree(self):
         for more, words in {("--size", "64x64"): "(N, 3, 96, 96), but --size is 64x64", ("--mean", "0.5", "--std", "0.2"): "channels: 1"}.items():

@@ -254,6 +254,14 @@ class Report(unittest.TestCase):
         self.assertTrue({label, "gr\ufffd\ufffde", "<b>bold</b>"} <= set(labels), labels)
         self.assert_no_sideways_scrolling(390)
 
+    def test_a_part_of_the_model_is_named(self):
+        page = self.folder / "part.html"
+        self.make(page, "--at", "features.3", "--neuron", "features.6:2")
+        self.open(page, width=800)
+        self.assertEqual(self.run_js("document.querySelector('h1').textContent"), "Why “neuron features.6:2”?")
+        self.assertTrue(self.run_js("document.getElementById('about').textContent").endswith("; at features.3"))
+        self.assertEqual(self.run_js("document.querySelectorAll('#predictions li').length"), 5)
+
     # ---- for everyone ----------------------------------------------------------------------------------------
 
     def assert_no_sideways_scrolling(self, width):

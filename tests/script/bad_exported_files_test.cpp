@@ -466,17 +466,27 @@ TEST_CASE("programs that are not those of a model") {
       {"two inputs",
        [](ExportedFile& file) {
          file.inputs.push_back({{"user_input", {{"arg", as_tensor("mask")}}}});
+         file.values["mask"] = file.values["x"];
        },
-       {"the program takes 2 tensors (x, mask), an attribution needs exactly one; wrap the model in a module "
-        "that fixes the others"}},
+       {"the model takes 2 inputs (x, mask), an attribution needs exactly one tensor: bind the others"}},
+      {"an input twice",
+       [](ExportedFile& file) {
+         file.inputs.push_back({{"user_input", {{"arg", as_tensor("x")}}}});
+       },
+       {"the program takes 'x' twice"}},
+      {"an input without a shape",
+       [](ExportedFile& file) {
+         file.inputs.push_back({{"user_input", {{"arg", as_tensor("mask")}}}});
+       },
+       {"is damaged"}},
       {"no input",
        [](ExportedFile& file) { file.inputs.erase(0); },
-       {"the program takes no tensor, an attribution needs one"}},
+       {"the model takes no input that is left to explain"}},
       {"a size as input",
        [](ExportedFile& file) {
          file.inputs.push_back({{"user_input", {{"arg", as_size("n")}}}});
        },
-       {"takes a number that varies"}},
+       {"the model takes 2 inputs (x, n)"}},
       {"a token",
        [](ExportedFile& file) {
          file.inputs.push_back({{"token", {{"arg", {{"name", "t"}}}}}});

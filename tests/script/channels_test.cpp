@@ -175,14 +175,17 @@ TEST_CASE("a convolution that is not square is taken as it is, by its name and b
 TEST_CASE("Conv1d's output is a line for signals, and for pictures an error that says what to do") {
   const Module lines = net("    x = torch.conv1d(x.flatten(2), self.w1)\n    return torch.relu(x).mean([2])");
   const ScriptModel model(lines);
-  const at::Tensor signal = normal({2, 3, 18}, at::kDouble, 3);  // 16 places, which are no 4x4 tokens
-  const Attribution map = GradCam(model, {.upsample = false})(signal);
-  CHECK(map.values.sizes() == at::IntArrayRef({2, 1, 1, 16}));
+  const at::Tensor signal = normal({2, 3, 18}, at::kDouble, 3);
+  CHECK(GradCam(model, {.upsample = false})(signal).values.sizes() == at::IntArrayRef({2, 1, 16}));
+  CHECK(GradCam(model)(signal).values.sizes() == at::IntArrayRef({2, 1, 18}));
   const std::string said = message<ArgumentError>([&] { (void)GradCam(model)(picture); });
-  CHECK(contains(said, "the last convolution gives (2, 6, 62), channels and a line of 62 places"));
+  CHECK(contains(said,
+                 "the last convolution gives (2, 6, 62), a map of 62 places, which cannot be upsampled to "
+                 "an input of 8x8; give the option reshape, ChannelsFirst{1} for a line along the width"));
   CHECK(contains(said, "ChannelsFirst{height, width}"));
-  CHECK(GradCam(model, {.reshape = ChannelsFirst{}})(picture).values.sizes() ==
+  CHECK(GradCam(model, {.reshape = ChannelsFirst{1}})(picture).values.sizes() ==
         at::IntArrayRef({2, 1, 8, 8}));
+  CHECK(GradCam(model, {.upsample = false})(picture).values.sizes() == at::IntArrayRef({2, 1, 62}));
 }
 
 TEST_CASE("the default layer of a vision transformer is its first one, which is said with a layer to use") {

@@ -353,7 +353,7 @@ TEST_CASE("outputs have the names of dicts, tuples and what is in them; buffers 
   const at::Tensor first = model(x);
   CHECK(same(model(x), first));
   CHECK(contains(message<ModelError>([&] { loaded(file)(x); }),
-                 "'out', 'aux.0', 'aux.1'; name one by ModelOptions::output (--entry)"));
+                 "'out' (3, 2), 'aux.0' (3, 2), 'aux.1' (3, 2); name one by ModelOptions::output (--entry)"));
 }
 
 TEST_CASE("types that the program names move with the option dtype, others do not") {
@@ -499,6 +499,18 @@ TEST_CASE("the file says which inputs the model takes") {
                    load_model(path)(normal({2, 1, 6, 6}, at::kFloat));
                  }),
                  "exported for inputs of shape (N, 3, 6, 6), not (2, 1, 6, 6)"));
+}
+
+TEST_CASE("an input of whole numbers is not given floating ones") {
+  ExportedFile file({any, 4});
+  file.call("aten.sum.dim_IntList", {{"self", as_tensor("x")}, {"dim", as_ints({1})}}, "sum").returns("sum");
+  file.values["x"]["dtype"] = support::dtype_code(at::kLong);
+  const ExportedModel model = loaded(file);
+  CHECK(same(model(at::ones({2, 4}, at::kLong)), at::full({2}, 4, at::kLong)));
+  CHECK(contains(message<ModelError>([&] {
+                   model(at::ones({2, 4}));
+                 }),
+                 "was exported for inputs of type Long, not Float"));
 }
 
 TEST_CASE("load_model takes either kind of file, and each loader names the other") {

@@ -371,7 +371,9 @@ TEST_CASE("the same names in one call, twice or by two names, give one layer") {
 
 TEST_CASE("a tapped graph is well-formed") {
   const Module module = residual();
-  const auto marked = salience::detail::forward_graph(module, {});
+  const std::vector<Binding> none;
+  const std::vector<ExplainedInput> any;
+  const auto marked = salience::detail::forward_graph(module, {}, {none, any}).graph;
   const Names names{"", "conv1", "downsample.0"};
   salience::detail::tapped_graph(*marked, module, names)->lint();
   salience::detail::tapped_graph(*marked, module, {})->lint();

@@ -393,12 +393,20 @@ TEST_CASE("an entry of a tuple, list or dict is chosen by the option output") {
   const Module dict = with_forward("    return {'aux': x.sum([2, 3]), 'out': (x * x).sum([2, 3])}");
   const at::Tensor expected = (input * input).sum({2, 3});
   CHECK(same(ScriptModel(dict, {.output = "out"})(input), expected));
-  CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'aux', 'out'"));
+  CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'aux' (2, 3), 'out' (2, 3)"));
   CHECK(contains(message<ModelError>([&] { ScriptModel(dict, {.output = "no"})(input); }),
                  "there is no entry 'no'"));
   const Module tuple = with_forward("    return x.sum([2, 3]), (x * x).sum([2, 3])");
   CHECK(same(ScriptModel(tuple, {.output = "1"})(input), expected));
-  CHECK(contains(message<ModelError>([&] { ScriptModel{tuple}(input); }), "'0', '1'"));
+  CHECK(contains(message<ModelError>([&] { ScriptModel{tuple}(input); }), "'0' (2, 3), '1' (2, 3)"));
+  const Module nested = with_forward(
+      "    y = (x * x).sum([2, 3])\n    return {'out': (y, [y * 2, y * 3]), 'aux': (y * 4, [y])}");
+  CHECK(same(ScriptModel(nested, {.output = "out.1.0"})(input), expected * 2));
+  CHECK(same(ScriptModel(nested, {.output = "aux.0"})(input), expected * 4));
+  CHECK(
+      contains(message<ModelError>([&] { ScriptModel(nested, {.output = "out.1.2"})(input); }),
+               "there is no entry 'out.1.2': the model returns the tensors 'out.0' (2, 3), 'out.1.0' (2, 3), "
+               "'out.1.1' (2, 3), 'aux.0' (2, 3), 'aux.1.0' (2, 3)"));
   const Module sole = with_forward("    return {'out': (x * x).sum([2, 3])}");
   CHECK(same(ScriptModel{sole}(input), expected));
   const Module empty = with_forward("    return 1, 2");
@@ -407,13 +415,16 @@ TEST_CASE("an entry of a tuple, list or dict is chosen by the option output") {
   CHECK(same(ScriptModel{list}(input), expected));
   const Module number = with_forward("    return 3");
   CHECK(contains(message<ModelError>([&] { ScriptModel{number}(input); }), "returns a Int"));
+  const Module one = with_forward("    return x.mean([1])");
+  CHECK(contains(message<ModelError>([&] { ScriptModel(one, {.output = "out"})(input); }),
+                 "returns one tensor, which has no entry 'out'"));
 }
 
 TEST_CASE("an entry of a dict with numbers for keys has plain digits in every locale") {
   const Module dict = with_forward("    return {1000: x.sum([2, 3]), 20: (x * x).sum([2, 3])}");
   const support::GroupingLocale grouping;
   CHECK(same(ScriptModel(dict, {.output = "1000"})(input), input.sum({2, 3})));
-  CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'1000', '20'"));
+  CHECK(contains(message<ModelError>([&] { ScriptModel{dict}(input); }), "'1000' (2, 3), '20' (2, 3)"));
 }
 
 TEST_CASE("a model whose output has no gradient is refused") {

@@ -1,4 +1,5 @@
 // For clang-tidy: every header, and its templates at work.
+#include <string>
 #include <vector>
 
 #include <salience/fwd.hpp>
@@ -19,6 +20,10 @@ std::vector<sal::Attribution> of_any_model(const at::Tensor& x) {
           sal::IntegratedGradients{model}(x),
           sal::IntegratedGradients{model, {}, sal::BlurPath{}}(x),
           sal::IntegratedGradients{model, {}, sal::GuidedPath{}}(x),
+          sal::GradientShap{model}(x),
+          sal::LayerGradientShap{layered, sal::LayerOptions{}}(x),
+          sal::InternalInfluence{layered}(x),
+          sal::LayerConductance{layered, {.layer = "features"}}(x),
           sal::LayerActivation{layered}(x),
           sal::LayerGradient{layered}(x),
           sal::LayerGradXActivation{convolutions}(x),
@@ -38,7 +43,11 @@ std::vector<sal::Attribution> of_a_script(const sal::ScriptModel& model, const a
           one.guided_grad_cam(),
           sal::GuidedBackprop{model}(x),
           sal::Deconvnet{model}(x),
-          sal::GuidedGradCam{model}(x)};
+          sal::GuidedGradCam{model}(x),
+          sal::IntegratedGradients{model.from({"a", "b:input"}, x)}(model.until({"a", "b:input"})(x)),
+          sal::LayerConductance{model, {.layer = "a"}}(x, sal::Neuron{1}),
+          sal::GradientAttributor{model}(x, sal::SegmentationTarget{1}),
+          sal::GradientAttributor{model}(x, sal::DetectionTarget{1})};
 }
 
 std::vector<sal::Image> pictures(const std::vector<sal::Image>& images) {
@@ -46,6 +55,13 @@ std::vector<sal::Image> pictures(const std::vector<sal::Image>& images) {
   const at::Tensor batch = preprocess(images);
   std::vector<sal::Image> seen = sal::AttributionProcessor{}.images(batch);
   seen.push_back(preprocess.picture(batch[0]));
+  const sal::AttributionProcessor view{{.colormap = "viridis"}};
+  seen.push_back(sal::signal_plot(batch[0][0], batch[0][0], view));
+#if __has_include(<stb/stb_easy_font.h>) || __has_include(<stb_easy_font.h>)
+  seen.push_back(sal::volume_sheet(batch, batch, view));
+  const std::vector<std::string> words{"a"};
+  seen.push_back(sal::token_picture(words, std::vector<double>{1.0}));
+#endif
   seen.push_back(sal::colormap("viridis")(sal::Heatmap(2, 2)));
   seen.push_back(sal::grayscale(sal::BasicHeatmap<double>(2, 2)));
   return seen;

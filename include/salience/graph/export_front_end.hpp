@@ -64,18 +64,19 @@ auto read_export(const std::filesystem::path& path, const std::string& model, co
 
 /// The marked graph of a program.
 inline MarkedGraph export_front_end(const std::filesystem::path& path, const std::string& model,
-                                    const Placement& place) {
+                                    const Placement& place, const ArgumentChoice& choice) {
   require_floating(place);
-  return read_export(path, model,
-                     [&place](ExportArchive& archive, const Json& program, const std::string& name) {
-                       return ExportedGraph(archive, program, name, place)();
-                     });
+  return read_export(path, model, [&](ExportArchive& archive, const Json& program, const std::string& name) {
+    return ExportedGraph(archive, program, name, place, choice)();
+  });
 }
 
 /// The sizes of a program's input, without its tensors being read.
-inline InputSizes export_input_sizes(const std::filesystem::path& path, const std::string& model) {
-  return read_export(path, model, [](const ExportArchive&, const Json& program, const std::string&) {
-    return exported_input_shape(program).sizes;
+inline InputSizes export_input_sizes(const std::filesystem::path& path, const std::string& model,
+                                     const ArgumentChoice& choice) {
+  return read_export(path, model, [&](const ExportArchive&, const Json& program, const std::string&) {
+    const InputShape shape = explained_shape(program, exported_arguments(program), choice);
+    return shape.batch_only ? InputSizes{} : shape.sizes;
   });
 }
 

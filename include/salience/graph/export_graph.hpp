@@ -35,9 +35,13 @@ namespace salience::detail {
 class ExportedGraph {
  public:
   /// `program` is a model of the archive, by that name.
-  ExportedGraph(ExportArchive& archive, const Json& program, const std::string& name, const Placement& place)
-      : module_(program.at("graph_module")),
-        shape_(exported_input_shape(program)),
+  ExportedGraph(ExportArchive& archive, const Json& program, const std::string& name, const Placement& place,
+                const ArgumentChoice& choice)
+      : program_(program),
+        module_(program.at("graph_module")),
+        given_(exported_arguments(program)),
+        choice_(choice),
+        shape_(explained_shape(program, given_, choice)),
         place_(place),
         tensors_(archive, name),
         graph_(std::make_shared<torch::jit::Graph>()),
@@ -50,6 +54,8 @@ class ExportedGraph {
     ExportScope scope = inputs();
     const Values outputs = run(graph, scope);
     return_named(outputs);
+    ChosenInputs chosen = ChosenArguments(*graph_, given_, choice_, place_)();
+    for (const HeldInput& held : chosen.held.inputs()) require_shape(held);
     recompose(*graph_, [this](torch::jit::Node* node, torch::jit::Node* by) { layers_.replace(node, by); });
     {
       const WritesHeld held(graph_);
@@ -61,12 +67,7 @@ class ExportedGraph {
     remove_autocast(*graph_);
     // Decompositions write views where the model reshaped, in the layout of the example input.
     reshape_views(*graph_, Aliases(*graph_, object_.object()));
-    const std::vector<c10::Argument> arguments{
-        c10::Argument("self", graph_->inputs()[0]->type()),
-        c10::Argument(graph_->inputs()[1]->debugNameBase(), c10::TensorType::get())};
-    const std::vector<c10::Argument> returns{c10::Argument("", graph_->outputs()[0]->type())};
-    return MarkedGraph(graph_, object_.object(), c10::FunctionSchema("forward", "", arguments, returns),
-                       shape_);
+    return MarkedGraph(graph_, object_.object(), shape_, std::move(chosen.held), std::move(chosen.parts));
   }
 
  private:
@@ -75,11 +76,21 @@ class ExportedGraph {
     torch::jit::Value* self = graph_->addInput("self");
     self->setType(object_.object().type());
     ExportScope scope;
-    torch::jit::Value* input = graph_->addInput("input");
-    input->setType(c10::TensorType::get());
-    scope[only_input(module_)] = input;
+    for (const GraphArgument& argument : given_) {
+      scope[argument.name] = graph_->addInput()->setType(argument.type);
+    }
     for (const auto& [value, path] : paths_) scope[value] = object_.read(*graph_, path);
     return scope;
+  }
+
+  /// Fails for a bound tensor of another shape than the program was exported for.
+  void require_shape(const HeldInput& held) const {
+    if (!held.value.isTensor()) return;
+    try {
+      exported_input_shape(program_, held.name).require(held.value.toTensor());
+    } catch (const ModelError& error) {
+      throw ModelError(concat("the argument '", held.name, "': ", error.what()));
+    }
   }
 
   /// Inserts all nodes of a graph or sub-graph; gives its outputs.
@@ -255,7 +266,10 @@ class ExportedGraph {
     graph_->registerOutput(graph_->insertNode(graph_->createTuple(tensors, type))->output());
   }
 
+  const Json& program_;
   const Json& module_;
+  std::vector<GraphArgument> given_;
+  ArgumentChoice choice_;
   InputShape shape_;
   Placement place_;
   ExportedTensors tensors_;

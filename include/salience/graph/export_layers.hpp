@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -153,18 +154,69 @@ class ExportedLayers {
     for (torch::jit::Node* node : nodes) {
       if (node->owningBlock() == end->owningBlock() && writes(node)) reaches(node);
     }
-    torch::jit::Value* output = outputs.front();
-    if (outputs.size() > 1) {
-      end = end->owningGraph()->createTuple(outputs)->insertAfter(end);
-      output = end->output();
-    }
-    torch::jit::Node* mark = mark_value(output, end, calls_[call].path, calls_[call].type);
-    // What was put in stands in the calls around this one.
+    const MarkedLayer layer{calls_[call].path, calls_[call].type};
+    // What is put in stands in the calls around this one.
     std::vector<std::size_t> outer = around(outputs.front()->node());
     outer.erase(std::find(outer.begin(), outer.end(), call), outer.end());
-    if (outputs.size() > 1) place(end, outer);
-    if (mark->input()->node() != end) place(mark->input()->node(), outer);
-    place(mark, outer);
+    const auto outside = [this, &outer](torch::jit::Node* made) { place(made, outer); };
+    mark_inputs(call, end->owningBlock(), layer, outside);
+    if (outputs.size() == 1) return mark_output(outputs.front(), end, layer, outside);
+    std::vector<torch::jit::Value*> named;
+    named.reserve(outputs.size());
+    torch::jit::Node* last = end;
+    for (torch::jit::Value* output : outputs) named.push_back(renamed(output, last, layer, outside));
+    for (std::size_t i = 0; i < outputs.size(); ++i) outputs[i]->replaceAllUsesAfterNodeWith(last, named[i]);
+    torch::jit::Node* tuple = last->owningGraph()->createTuple(named)->insertAfter(last);
+    outside(tuple);
+    put_mark(tuple->output(), tuple, layer, outside);
+  }
+
+  /// Whether a value is a part of the model.
+  static bool is_held(const torch::jit::Value* value) {
+    const torch::jit::Node* node = value->node();
+    return node->kind() == c10::prim::GetAttr || node->kind() == c10::prim::Constant;
+  }
+
+  /// Whether a node that follows `place` may read a value.
+  static bool is_there(const torch::jit::Value* value, const torch::jit::Node* place) {
+    const torch::jit::Node* maker = value->node();
+    const torch::jit::Block* block = place->owningBlock();
+    if (maker->owningBlock() == block) {
+      return maker->kind() == c10::prim::Param || maker == place || maker->isBefore(place);
+    }
+    while (block && block != maker->owningBlock()) {
+      block = block->owningNode() ? block->owningNode()->owningBlock() : nullptr;
+    }
+    return block;
+  }
+
+  /// Marks the tensors that a call takes from outside, in the order in which its nodes read them.
+  template <class Made>
+  void mark_inputs(std::size_t call, const torch::jit::Block* block, const MarkedLayer& layer,
+                   const Made& made) {
+    std::map<torch::jit::Value*, torch::jit::Value*> known;  // by what it was
+    std::vector<torch::jit::Node*> nodes = calls_[call].nodes;
+    std::sort(nodes.begin(), nodes.end(),
+              [](const auto* a, const auto* b) { return a != b && a->isBefore(b); });
+    const auto first = std::find_if(nodes.begin(), nodes.end(),
+                                    [block](const auto* node) { return node->owningBlock() == block; });
+    if (first == nodes.end()) return;
+    torch::jit::Node* const before = (*first)->prev();
+    std::int64_t position = 0;
+    for (torch::jit::Node* node : nodes) {
+      for (std::size_t i = 0; i < node->inputs().size(); ++i) {
+        torch::jit::Value* value = node->input(i);
+        if (value->type()->kind() != c10::TypeKind::TensorType || is_held(value)) continue;
+        if (const auto seen = known.find(value); seen != known.end()) {
+          node->replaceInput(i, seen->second);
+          continue;
+        }
+        if (!is_there(value, before) || is_inside(value->node(), call)) continue;
+        torch::jit::Value* named = mark_input(value, before, layer, position++, made);
+        known[value] = named;
+        node->replaceInput(i, named);
+      }
+    }
   }
 
   std::vector<std::size_t> now_;

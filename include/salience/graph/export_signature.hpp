@@ -9,7 +9,10 @@
 #include <string>
 #include <vector>
 
+#include <torch/script.h>
+
 #include <salience/error.hpp>
+#include <salience/graph/arguments.hpp>
 #include <salience/graph/export_archive.hpp>
 #include <salience/graph/export_object.hpp>
 #include <salience/graph/input_sizes.hpp>
@@ -52,24 +55,19 @@ inline SizeRange size_range(const Json& constraint) {
   return range;
 }
 
-/// The sizes of the first tensor that a program's caller gives.
-inline InputShape exported_input_shape(const Json& program) {
-  const Json& module = program.at("graph_module");
+/// Sizes and type of a tensor that a program's caller gives, by its name.
+inline InputShape exported_input_shape(const Json& program, const std::string& name) {
+  const Json& tensor = program.at("graph_module").at("graph").at("tensor_values").at(name);
   InputShape shape;
-  InputSizes& sizes = shape.sizes;
-  for (const Json& input : module.at("signature").at("input_specs")) {
-    const Tagged spec = tagged(input);
-    if (spec.kind != "user_input" || tagged(spec.value.at("arg")).kind != "as_tensor") continue;
-    const std::string& name = text(tagged(spec.value.at("arg")).value.at("name"));
-    for (const Json& size : module.at("graph").at("tensor_values").at(name).at("sizes")) {
-      const Tagged known = tagged(size);
-      const bool fixed = known.kind == "as_int";
-      sizes.push_back(fixed ? std::optional(integer(known.value)) : std::nullopt);
-      shape.rules.push_back(fixed ? std::nullopt : size_rule(text(known.value.at("expr_str"))));
-    }
-    break;
+  const at::ScalarType type = exported_dtype(tensor.at("dtype"));
+  if (!at::isFloatingType(type) && !at::isComplexType(type)) shape.whole = type;
+  for (const Json& size : tensor.at("sizes")) {
+    const Tagged known = tagged(size);
+    const bool fixed = known.kind == "as_int";
+    shape.sizes.push_back(fixed ? std::optional(integer(known.value)) : std::nullopt);
+    shape.rules.push_back(fixed ? std::nullopt : size_rule(text(known.value.at("expr_str"))));
   }
-  require_sensible(sizes);
+  require_sensible(shape.sizes);
   for (const auto& rule : shape.rules) {
     const Json& ranges = program.at("range_constraints");
     if (rule && ranges.contains(rule->symbol))
@@ -78,11 +76,10 @@ inline InputShape exported_input_shape(const Json& program) {
   return shape;
 }
 
-/// The name of the one tensor that a program's caller gives. Fails for programs that take anything else.
-inline std::string only_input(const Json& module) {
-  std::string names, only;
-  std::size_t tensors = 0;
-  for (const Json& input : module.at("signature").at("input_specs")) {
+/// What a program's caller gives: tensors, and numbers that vary. A number that was fixed is none of it.
+inline std::vector<GraphArgument> exported_arguments(const Json& program) {
+  std::vector<GraphArgument> arguments;
+  for (const Json& input : program.at("graph_module").at("signature").at("input_specs")) {
     const Tagged spec = tagged(input);
     if (spec.kind == "constant_input" || held_tensor(spec)) continue;
     if (spec.kind != "user_input") {
@@ -90,19 +87,32 @@ inline std::string only_input(const Json& module) {
     }
     const Tagged argument = tagged(spec.value.at("arg"));
     if (argument.kind == "as_tensor") {
-      only = text(argument.value.at("name"));
-      names += concat(tensors++ == 0 ? "" : ", ", shortened(only));
-    } else if (argument.kind.starts_with("as_sym")) {
-      throw ModelError("the program takes a number that varies, an attribution needs exactly one tensor");
+      GraphArgument tensor{text(argument.value.at("name")), c10::TensorType::get()};
+      const InputSizes sizes = exported_input_shape(program, tensor.name).sizes;
+      for (std::size_t i = 1; i < sizes.size() && sizes[i]; ++i) tensor.sizes.push_back(*sizes[i]);
+      if (tensor.sizes.size() + 1 != sizes.size()) tensor.sizes.clear();
+      const auto same = [&tensor](const GraphArgument& other) { return other.name == tensor.name; };
+      if (std::any_of(arguments.begin(), arguments.end(), same)) {
+        throw ModelError(concat("the program takes '", shortened(tensor.name), "' twice"));
+      }
+      arguments.push_back(std::move(tensor));
+    } else if (argument.kind.starts_with("as_sym") && argument.value.contains("as_name")) {
+      const bool real = argument.kind == "as_sym_float";
+      const bool flag = argument.kind == "as_sym_bool";
+      arguments.push_back({text(argument.value.at("as_name")), real   ? c10::TypePtr(c10::FloatType::get())
+                                                               : flag ? c10::TypePtr(c10::BoolType::get())
+                                                                      : c10::TypePtr(c10::IntType::get())});
     }
   }
-  if (tensors == 0) throw ModelError("the program takes no tensor, an attribution needs one");
-  if (tensors > 1) {
-    throw ModelError(
-        concat("the program takes ", tensors, " tensors (", names,
-               "), an attribution needs exactly one; wrap the model in a module that fixes the others"));
-  }
-  return only;
+  return arguments;
+}
+
+/// What is known of the input that is explained: of several in one row the size of the batch alone.
+inline InputShape explained_shape(const Json& program, const std::vector<GraphArgument>& arguments,
+                                  const ArgumentChoice& choice) {
+  const std::vector<std::size_t> explained = explained_among(arguments, choice);
+  InputShape shape = exported_input_shape(program, arguments[explained.front()].name);
+  return explained.size() == 1 ? shape : shape.of_batch();
 }
 
 /// The leaves of a tree of tuples, lists, dicts and classes, by their paths: "out", "aux.1". `tree` is

@@ -43,11 +43,24 @@ struct SizeRange {
   std::int64_t least = 0, most = std::numeric_limits<std::int64_t>::max();
 };
 
-/// All that a file says of the sizes of its input.
+/// All that a file says of its input.
 struct InputShape {
   InputSizes sizes{};
   std::vector<std::optional<SizeRule>> rules{};  ///< one for each size; nothing where nothing is known
   std::map<std::string, SizeRange> ranges{};     ///< of symbols
+  std::optional<at::ScalarType> whole{};         ///< its type, if it has no fractions
+  bool batch_only = false;                       ///< only the size of the batch is known, not even the rank
+
+  /// The same of a tensor that is computed from the input.
+  InputShape of_batch() const {
+    InputShape batch;
+    batch.batch_only = true;
+    if (sizes.empty()) return batch;
+    batch.sizes = {sizes[0]};
+    batch.rules = {rules.at(0)};
+    batch.ranges = ranges;
+    return batch;
+  }
 
   /// How many samples the model takes at once, where there are so many.
   std::int64_t batch_of(std::int64_t rows) const {
@@ -62,7 +75,13 @@ struct InputShape {
   /// Fails for an input that the model cannot take, since it would compute something else for it than in
   /// Python. The size of the batch is not looked at: see batch_of.
   void require(const at::Tensor& input) const {
-    if (sizes.empty()) return;
+    if (whole && input.is_floating_point()) {
+      throw ModelError(concat(
+          "the model was exported for inputs of type ", *whole, ", not ", input.scalar_type(),
+          "; with respect to such an input there is no gradient: explain the model at a layer behind it, "
+          "model.from(LAYER, x)"));
+    }
+    if (sizes.empty() || batch_only) return;
     const auto fail = [&](const auto&... what) {
       return ModelError(concat("the model was exported for inputs of shape ", shape_text(sizes), what...,
                                ", not ", shape(input)));

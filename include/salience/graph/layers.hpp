@@ -36,6 +36,7 @@ struct LayerNode {
 inline std::vector<LayerNode> layer_nodes(torch::jit::Graph& graph) {
   std::vector<LayerNode> layers;
   for (torch::jit::Node* mark : marks_of(graph)) {
+    if (mark->hasAttribute(Mark::input())) continue;
     layers.push_back({mark->s(Mark::path()), mark->s(Mark::type()), mark->input(0)});
   }
   if (!layers.empty()) return layers;

@@ -2,15 +2,18 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
 
 #include <torch/script.h>
 
+#include <salience/graph/held_inputs.hpp>
 #include <salience/graph/input_sizes.hpp>
 #include <salience/graph/layer_channels.hpp>
 #include <salience/graph/writes.hpp>
+#include <salience/tensor/parts.hpp>
 
 namespace salience::detail {
 
@@ -18,22 +21,24 @@ namespace salience::detail {
 /// the object.
 ///
 /// The graph is never run, copies of it are. It has no calls left and is simplified (graph/simplify.hpp). Its
-/// first input is the object, whose attributes it reads by `prim::GetAttr`, and the others are the model's
-/// inputs. The outputs of its layers are marked (graph/marks.hpp).
+/// first input is the object, whose attributes it reads by `prim::GetAttr`, the second what is explained, and
+/// the others are held fixed. What its layers take and give is marked (graph/marks.hpp).
 struct MarkedGraph {
   std::shared_ptr<torch::jit::Graph> graph;
   torch::jit::Module object;      ///< parameters, buffers and constants; nobody else writes to them
-  c10::FunctionSchema schema;     ///< how the graph is called: the object and the inputs, with their defaults
   InputShape input;               ///< what the file says of the input
+  HeldInputs held;                ///< the further inputs, if nothing else is given
+  std::optional<Parts> parts;     ///< of an input that holds several tensors
   std::set<std::string> written;  ///< attributes that the graph writes to
   LayerChannels channels;         ///< where the channels of its layers are
 
-  MarkedGraph(std::shared_ptr<torch::jit::Graph> marked, torch::jit::Module owner, c10::FunctionSchema call,
-              InputShape shape = {})
+  MarkedGraph(std::shared_ptr<torch::jit::Graph> marked, torch::jit::Module owner, InputShape shape = {},
+              HeldInputs others = {}, std::optional<Parts> packed = {})
       : graph(std::move(marked)),
         object(std::move(owner)),
-        schema(std::move(call)),
         input(std::move(shape)),
+        held(std::move(others)),
+        parts(std::move(packed)),
         written(written_attributes(*graph, object)),
         channels(*graph, object) {}
 };

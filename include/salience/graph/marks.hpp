@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,43 +15,78 @@
 
 namespace salience::detail {
 
-/// What says which layer gave a value: a `prim::Print` of it, which gives nothing and which no pass removes.
-/// It stands where the layer's call stood and never runs: marks are taken out of every graph before. A tensor
-/// goes through an `aten::alias` first, and all that comes after the layer reads that.
+/// What says which layer gave or took a value: a `prim::Print` of it, which gives nothing and which no pass
+/// removes. It stands where the layer's call ended or began and never runs: marks are taken out of every
+/// graph before. A tensor goes through an `aten::alias` first. Of an output all that comes after the layer
+/// reads that, of an input the layer alone does.
 struct Mark {
   static c10::Symbol path() { return c10::Symbol::attr("salience_path"); }
   static c10::Symbol type() { return c10::Symbol::attr("salience_type"); }
+  /// Of an input its position among the layer's; the mark of an output has none.
+  static c10::Symbol input() { return c10::Symbol::attr("salience_input"); }
 
   static bool is_alias(const torch::jit::Node* node) {
     return node->kind() == c10::aten::alias && node->hasAttribute(path());
   }
 };
 
-/// Marks a value, behind the node `end`, as the output of a layer: a tensor goes through an `aten::alias`
-/// from there on. Gives the mark, and what it marks as its input.
-inline torch::jit::Node* mark_value(torch::jit::Value* value, torch::jit::Node* end, const std::string& path,
-                                    const std::string& type) {
+/// The layer that a mark names.
+struct MarkedLayer {
+  std::string path, type;
+};
+
+/// Gives tensors new names, by nodes behind `end`, the last of which `end` becomes: a tensor goes through an
+/// alias, and so does each tensor of a tuple. `made` is told of every node. Nothing reads the new names yet.
+template <class Made>
+torch::jit::Value* renamed(torch::jit::Value* value, torch::jit::Node*& end, const MarkedLayer& layer,
+                           const Made& made) {
   torch::jit::Graph& graph = *end->owningGraph();
-  const auto create = [&](c10::Symbol kind, std::size_t outputs) {
-    torch::jit::Node* created = graph.create(kind, outputs);
-    created->s_(Mark::path(), path)->s_(Mark::type(), type);
-    return created;
+  const auto put = [&](torch::jit::Node* node) {
+    end = node->insertAfter(end);
+    made(node);
+    return node;
   };
   if (value->type()->kind() == c10::TypeKind::TensorType) {
-    end = create(c10::aten::alias, 1)->insertAfter(end);
-    end->output()->setType(value->type());
-    value->replaceAllUsesAfterNodeWith(end, end->output());
-    end->addInput(value);
-    value = end->output();
+    torch::jit::Node* alias = put(graph.create(c10::aten::alias, {value}, 1));
+    alias->s_(Mark::path(), layer.path)->s_(Mark::type(), layer.type);
+    return alias->output()->setType(value->type());
   }
-  torch::jit::Node* mark = create(c10::prim::Print, 0)->insertAfter(end);
-  mark->addInput(value);
+  const auto tuple = value->type()->cast<c10::TupleType>();
+  if (!tuple) return value;
+  torch::jit::Node* unpacked = put(graph.createTupleUnpack(value));
+  std::vector<torch::jit::Value*> parts;
+  for (torch::jit::Value* part : unpacked->outputs()) parts.push_back(renamed(part, end, layer, made));
+  return put(graph.createTuple(parts, tuple->schema() ? tuple : nullptr))->output();
+}
+
+/// Puts a mark of `value` behind the node `end`.
+template <class Made>
+torch::jit::Node* put_mark(torch::jit::Value* value, torch::jit::Node* end, const MarkedLayer& layer,
+                           const Made& made) {
+  torch::jit::Node* mark = end->owningGraph()->create(c10::prim::Print, {value}, 0)->insertAfter(end);
+  mark->s_(Mark::path(), layer.path)->s_(Mark::type(), layer.type);
+  made(mark);
   return mark;
 }
 
-/// Marks what `node` gives as the output of a layer.
-inline void mark_output(torch::jit::Node* node, const std::string& path, const std::string& type) {
-  mark_value(node->output(), node, path, type);
+/// Marks a value, behind the node `end`, as the output of a layer. `made` is told of every node that is put
+/// in.
+template <class Made>
+void mark_output(torch::jit::Value* value, torch::jit::Node* end, const MarkedLayer& layer,
+                 const Made& made) {
+  torch::jit::Value* named = renamed(value, end, layer, made);
+  if (named != value) value->replaceAllUsesAfterNodeWith(end, named);
+  put_mark(named, end, layer, made);
+}
+
+/// Marks a tensor, behind the node `end`, as the input of a layer, in that position. Gives what the layer has
+/// to read.
+template <class Made>
+torch::jit::Value* mark_input(torch::jit::Value* tensor, torch::jit::Node* end, const MarkedLayer& layer,
+                              std::int64_t position, const Made& made) {
+  torch::jit::Value* named = renamed(tensor, end, layer, made);
+  put_mark(named, end, layer, made)->i_(Mark::input(), position);
+  return named;
 }
 
 inline std::vector<torch::jit::Node*> marks_of(torch::jit::Graph& graph) {

@@ -12,6 +12,7 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/held_inputs.hpp>
 #include <salience/graph/marked_graph.hpp>
 #include <salience/graph/object_copy.hpp>
 #include <salience/graph/state.hpp>
@@ -35,12 +36,12 @@ class Runner {
 
   /// What the graph leaves: the model's output, and then what it gives besides. Throws ModelError, with the
   /// exception from the model nested, if it fails on this input.
-  torch::jit::Stack operator()(const at::Tensor& input) const {
+  torch::jit::Stack operator()(const at::Tensor& input, const HeldInputs& held) const {
     const NoAutocast no_autocast;
     const c10::AutoGradMode kept(c10::GradMode::is_enabled());  // of a model that switches it and then fails
     torch::jit::Stack stack{state_.begin(model_->object)._ivalue(), converted(input)};
+    for (const HeldInput& other : held.inputs()) stack.push_back(other.value);
     try {
-      model_->schema.checkAndNormalizeInputs(stack, {});
       torch::jit::InterpreterState(code_).run(stack);
     } catch (const std::exception& error) {
       std::throw_with_nested(
@@ -58,7 +59,8 @@ class Runner {
 
   /// What most often is wrong with an input.
   std::string hint(const at::Tensor& input) const {
-    if (input.dim() == 3) return "; is the batch dimension missing? x.unsqueeze(0) adds it";
+    if (input.dim() == 3 && !model_->input.batch_only)
+      return "; is the batch dimension missing? x.unsqueeze(0) adds it";
     for (const at::Tensor& parameter : model_->object.parameters()) {
       if (!parameter.is_floating_point() || place_.dtype || parameter.scalar_type() == input.scalar_type())
         continue;

@@ -6,10 +6,12 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/arguments.hpp>
 #include <salience/graph/marked_graph.hpp>
 #include <salience/graph/model_file.hpp>
 #include <salience/graph/object_copy.hpp>
@@ -20,32 +22,26 @@
 
 namespace salience::detail {
 
-/// Fails unless forward can be called with one input.
-inline void require_one_input(const torch::jit::Method& forward) {
-  std::size_t inputs = 0, required = 0;
-  std::string names;
-  for (const c10::Argument& argument : forward.function().getSchema().arguments()) {
-    if (inputs++ == 0) continue;  // self
-    if (argument.default_value()) continue;
-    ++required;
-    names += concat(names.empty() ? "" : ", ", argument.name());
+/// The arguments of forward, behind the object.
+inline std::vector<GraphArgument> arguments_of(const torch::jit::Method& forward) {
+  std::vector<GraphArgument> arguments;
+  const auto& all = forward.function().getSchema().arguments();
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    arguments.push_back({all[i].name(), all[i].type()});
+    // LibTorch 1.13 has an optional of its own, of which an IValue could be made.
+    if (all[i].default_value()) arguments.back().value = *all[i].default_value();
   }
-  if (inputs < 2) throw ModelError("the model's forward takes no input, an attribution needs one tensor");
-  if (required > 1) {
-    throw ModelError(
-        concat("the model's forward takes ", required, " inputs (", names,
-               "), an attribution needs exactly one tensor; wrap it in a module that fixes the others"));
-  }
+  return arguments;
 }
 
-/// A copy of forward's graph with all calls inlined, its layers marked, its tensor constants placed, and
-/// simplified.
-inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module& module,
-                                                        const Placement& place) {
+/// A copy of forward's graph with its inputs chosen, all calls inlined, its layers marked, its tensor
+/// constants placed, and simplified.
+inline MarkedGraph forward_graph(const torch::jit::Module& module, const Placement& place,
+                                 const ArgumentChoice& choice) {
   const auto method = module.find_method("forward");
   if (!method) throw ModelError(concat("the module has no method 'forward'; ", how_to_export));
-  require_one_input(*method);
   auto graph = method->graph()->copy();
+  ChosenInputs inputs = ChosenArguments(*graph, arguments_of(*method), choice, place)();
   Inliner(*graph, module).run();
   for (torch::jit::Node* node : nodes_of(*graph)) {
     if (node->kind() != c10::prim::Constant || !node->hasAttribute(c10::attr::value)) continue;
@@ -55,13 +51,13 @@ inline std::shared_ptr<torch::jit::Graph> forward_graph(const torch::jit::Module
     if (constant.dim() > 0) node->t_(c10::attr::value, place(constant));
   }
   simplify(graph, module);
-  return graph;
+  return MarkedGraph(std::move(graph), module, {}, std::move(inputs.held), std::move(inputs.parts));
 }
 
 /// The marked graph of a TorchScript module as it is now. A module that was just loaded is nobody else's, and
 /// is not copied once more.
 inline MarkedGraph script_front_end(const torch::jit::Module& module, const Placement& place,
-                                    bool just_loaded) {
+                                    bool just_loaded, const ArgumentChoice& choice) {
   const Recording recording;
   const auto attempt = [](const char* failure, const auto& step) {
     try {
@@ -72,10 +68,8 @@ inline MarkedGraph script_front_end(const torch::jit::Module& module, const Plac
   };
   const torch::jit::Module object = attempt("the model cannot be moved as the options say",
                                             [&] { return snapshot(module, place, just_loaded); });
-  return attempt("the model's program cannot be prepared", [&] {
-    auto graph = forward_graph(object, place);
-    return MarkedGraph(std::move(graph), object, object.get_method("forward").function().getSchema());
-  });
+  return attempt("the model's program cannot be prepared",
+                 [&] { return forward_graph(object, place, choice); });
 }
 
 }  // namespace salience::detail

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,13 +47,20 @@ inline std::string class_name(const torch::jit::Value& object) {
   return name.substr(0, name.find("___torch_mangle"));
 }
 
-/// Marks the output of a call of a layer, before the call is inlined: its output is then used by nothing
-/// else, wherever the call stands and whatever the layer returns.
+/// Marks the inputs and the output of a call of a layer, before the call is inlined: its output is then used
+/// by nothing else, wherever the call stands and whatever the layer returns.
 inline void mark_layer(torch::jit::Node* call, torch::jit::Graph& graph) {
   if (call->kind() != c10::prim::CallMethod || !is_forward(call->s(c10::attr::name))) return;
   const auto path = path_of(call->input(0), graph);
   if (!path || path->empty()) return;
-  mark_output(call, *path, class_name(*call->input(0)));
+  const MarkedLayer layer{*path, class_name(*call->input(0))};
+  constexpr auto nobody = [](const torch::jit::Node*) {};
+  for (std::size_t i = 1; i < call->inputs().size(); ++i) {
+    if (call->input(i)->type()->kind() != c10::TypeKind::TensorType) continue;
+    call->replaceInput(
+        i, mark_input(call->input(i), call->prev(), layer, static_cast<std::int64_t>(i - 1), nobody));
+  }
+  mark_output(call->output(), call, layer, nobody);
 }
 
 /// Inlines all calls of a graph, those through an interface too if its object is known, and what is forked,

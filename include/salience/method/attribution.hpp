@@ -33,8 +33,8 @@ struct Explained {
 /// What one value of an attribution belongs to.
 enum class ValuesOf {
   elements,  ///< an element of the input, in whose shape the values are
-  regions,   ///< a region of the input, all its channels together: a smooth map (N, 1, h, w), to be shown
-             ///< over the input. Class activation maps
+  regions,   ///< a region of the input, all its channels together: a smooth map (N, 1, places...), to be
+             ///< shown over the input. Class activation maps
   layer,     ///< an element of a layer's output, in whose shape the values are
 };
 

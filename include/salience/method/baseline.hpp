@@ -66,17 +66,20 @@ class Baseline {
     }};
     return made;
   }
-  /// The input (N, C, H, W) under a Gaussian blur of `sigma` pixels; 10 as Fong and Vedaldi (2017) take it.
+  /// The input under a Gaussian blur of `sigma` pixels along all its places: a signal (N, C, L), a picture
+  /// (N, C, H, W), a volume (N, C, D, H, W); 10 as Fong and Vedaldi (2017) take it for pictures.
   static Baseline blurred(double sigma = 10.0) {
     if (!(sigma > 0.0 && std::isfinite(sigma))) {
       throw ArgumentError::out_of_range("the blur of a baseline", sigma, "above 0 pixels");
     }
     return Baseline([sigma](const at::Tensor& input) {
-      if (input.dim() < 4) {
-        throw ArgumentError::out_of_range("the input of a blurred baseline", detail::shape(input),
-                                          "a batch of pictures, (N, C, H, W)");
+      if (input.dim() < 3 || input.dim() > 5) {
+        throw ArgumentError::out_of_range(
+            "the input of a blurred baseline", detail::shape(input),
+            "a batch of signals (N, C, L), pictures (N, C, H, W) or volumes (N, "
+            "C, D, H, W)");
       }
-      return detail::blur(detail::widened(input), sigma, detail::Border::nearest);
+      return detail::blur(detail::widened(input), sigma, detail::Border::nearest, input.dim() - 2);
     });
   }
   /// Each entry of the first dimension, one after the other, for every sample.

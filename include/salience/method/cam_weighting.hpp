@@ -15,9 +15,12 @@ namespace salience {
 
 /// How a layer's activations and gradients become a class activation map: a call with the activations A and
 /// the gradients G = ds/dA, both (N, C, h, w), detached and in float32 at least, gives the signed map
-/// (N, 1, h, w). Sample n's map must depend on sample n alone. Where `needs_gradient`, a static constant, is
-/// false, no backward pass is done and G is undefined. Several threads may call it at once. A weighting of
-/// one's own goes into a ClassActivationMap, or into Explanation::cam.
+/// (N, 1, h, w). There are always four dimensions, so that one formula serves every input: of a picture's
+/// layer its own, of a signal's (N, C, 1, L), of a volume's (N, C, d, h * w), of a vector (N, C, 1, 1); the
+/// map goes back to the layer's places afterwards. So only of a picture are the neighbours in the last two
+/// dimensions those of the grid. Sample n's map must depend on sample n alone. Where `needs_gradient`, a
+/// static constant, is false, no backward pass is done and G is undefined. Several threads may call it at
+/// once. A weighting of one's own goes into a ClassActivationMap, or into Explanation::cam.
 ///
 /// In the formulas below, k is a channel and (i, j) a place.
 template <class W>

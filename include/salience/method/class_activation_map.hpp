@@ -9,6 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/upsample_bilinear2d_ops.h>
+#include <ATen/ops/upsample_linear1d_ops.h>
+#include <ATen/ops/upsample_trilinear3d_ops.h>
 #include <c10/util/Exception.h>
 
 #include <salience/error.hpp>
@@ -31,20 +33,83 @@ struct CamOptions {
   /// given, each sample's map divided by its largest absolute value before, so that the layers count alike.
   LayerNames layer{};
   bool relu = true;  ///< only what speaks for the target; false: the signed map
-  bool upsample =
-      true;  ///< bilinearly (align_corners=false) to the input's size; false: the layer's own grid
-  /// How the layer's output becomes a grid (N, C, h, w): Tokens, ChannelsFirst, ChannelsLast or any callable,
-  /// see token_grid.hpp. By default as the model says where the layer's channels are, which a ScriptModel,
-  /// FeaturesHead and LastConvolution see: (N, C, h, w) as it is, (N, h, w, C) turned, tokens (N, T, C) as
-  /// h * w of them in the input's aspect or in a square, a class token before them left out, and (N, C, L) as
-  /// a line (N, C, 1, L) if the input is no picture or has one row. Where that is not known, the one of these
-  /// that has the input's aspect is taken; if two have, it is an error.
+  /// To the input's size, linearly for a signal (N, C, L), bilinearly for a picture (N, C, H, W), trilinearly
+  /// for a volume (N, C, D, H, W), align_corners=false; false: the layer's own grid.
+  bool upsample = true;
+  /// How the layer's output becomes channels and places, (N, C, places...): Tokens, ChannelsFirst,
+  /// ChannelsLast or any callable, see token_grid.hpp. By default as the model says where the layer's
+  /// channels are, which a ScriptModel, FeaturesHead and LastConvolution see: (N, C, places...) as it is, (N,
+  /// places..., C) turned. Tokens (N, T, C) of a picture become h * w of them in the input's aspect or in a
+  /// square, a class token before them left out; those of a signal its places, if that many patches make it.
+  /// A vector (N, C) has no places. Where that is not known, a picture's layer is taken in the way that has
+  /// the input's aspect; if two have, or the input is no picture, it is an error.
   GridReshape reshape{};
 };
 
 namespace detail {
 
-/// One layer's map, (N, 1, h, w), and whether nothing in it is above zero, (N) bool.
+/// The sizes of the places of (N, C, places...), "8x8".
+inline std::string places_of(const at::Tensor& grid) {
+  std::string text;
+  for (std::int64_t i = 2; i < grid.dim(); ++i) text += concat(i > 2 ? "x" : "", grid.size(i));
+  return text.empty() ? "no places" : concat(text, grid.dim() == 3 ? " places" : "");
+}
+
+/// A layer's grid must have the input's dimensions, or none.
+inline void require_same_places(const at::Tensor& grid, const at::Tensor& layer, const at::Tensor& input,
+                                const std::string& name) {
+  const std::int64_t own = grid.dim() - 2;
+  if (own == 0 || (own == input.dim() - 2 && own <= 3)) return;
+  throw ArgumentError(
+      concat(quoted_layer(name), " gives ", shape(layer), ", a map of ", places_of(grid),
+             ", which cannot be upsampled to an input of ", places_of(input), "; give the option reshape",
+             own == 1 && input.dim() == 4 ? ", ChannelsFirst{1} for a line along the width, "
+                                            "ChannelsFirst{height, width} for a grid that was flattened"
+                                          : "",
+             ", or upsample = false for the layer's own grid"));
+}
+
+/// As many places as the second dimension of an input of three has, and not the third: it may be a sequence
+/// (N, T, C) that the model turned, along whose channels no map must be stretched.
+inline void refuse_sequence(const at::Tensor& grid, const at::Tensor& layer, const at::Tensor& input,
+                            const std::string& name) {
+  const bool line = input.dim() == 3 && grid.dim() == 3;
+  if (!line || grid.size(2) != input.size(1) || grid.size(2) == input.size(2)) return;
+  throw ArgumentError(
+      concat(quoted_layer(name), " gives ", shape(layer), ", as many places as the input ", shape(input),
+             " has in its second dimension, so that it may be a sequence (N, T, ",
+             "C) and no signal (N, C, L); give the option reshape, ChannelsFirst{} for a signal, ",
+             "or upsample = false for the layer's own grid"));
+}
+
+/// A map (N, 1, places...) in the input's size.
+inline at::Tensor upsampled(const at::Tensor& map, const at::Tensor& input) {
+  if (map.dim() == 3) {
+    return at::_ops::upsample_linear1d::call(map, {input.size(2)}, /*align_corners=*/false, {});
+  }
+  if (map.dim() == 4) {
+    return at::_ops::upsample_bilinear2d::call(map, {input.size(2), input.size(3)},
+                                               /*align_corners=*/false, {}, {});
+  }
+  if (map.dim() == 5) {
+    return at::_ops::upsample_trilinear3d::call(map, {input.size(2), input.size(3), input.size(4)},
+                                                /*align_corners=*/false, {}, {}, {});
+  }
+  if (input.dim() < 3) return map;
+  std::vector<std::int64_t> sizes = input.sizes().vec(), ones(sizes.size(), 1);  // one number, everywhere
+  sizes[1] = 1;
+  ones[0] = sizes[0];
+  return map.view(ones).expand(sizes).contiguous();
+}
+
+/// A layer's activations, or the gradients there, as a weighting is given them: (N, C, h, w).
+inline at::Tensor in_four_dimensions(const at::Tensor& grid) {
+  if (grid.dim() > 4) return grid.flatten(3);
+  if (grid.dim() == 4) return grid;
+  return grid.dim() == 3 ? grid.unsqueeze(2) : grid.unsqueeze(2).unsqueeze(3);
+}
+
+/// One layer's map, (N, 1, places...), and whether nothing in it is above zero, (N) bool.
 template <CamWeighting Weighting>
 std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_t i,
                                             const at::Tensor& gradient, const Weighting& weighting,
@@ -53,14 +118,17 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
   const at::Tensor layer = pass.layers[i].detach();
   const GridReshape reshape =
       options.reshape ? options.reshape : reshape_for(layer, pass.leaf, name, pass.channels[i]);
-  const at::Tensor a = widened(reshape(layer));
-  if (a.dim() != 4 || a.size(0) != pass.leaf.size(0)) {
-    throw ArgumentError::out_of_range(concat(quoted_layer(name), ", as a grid,"), shape(a),
-                                      concat("of shape (", pass.leaf.size(0), ", C, h, w)"));
+  const at::Tensor grid = widened(reshape(layer));
+  if (grid.dim() < 2 || grid.size(0) != pass.leaf.size(0)) {
+    throw ArgumentError::out_of_range(concat(quoted_layer(name), ", as a grid,"), shape(grid),
+                                      concat("of shape (", pass.leaf.size(0), ", C, places...)"));
   }
+  if (options.upsample) require_same_places(grid, layer, pass.leaf, name);
+  if (options.upsample && !options.reshape) refuse_sequence(grid, layer, pass.leaf, name);
+  const at::Tensor a = in_four_dimensions(grid);
   at::Tensor g;
   if (gradient.defined()) {
-    g = widened(reshape(gradient));
+    g = in_four_dimensions(widened(reshape(gradient)));
     if (!g.any().template item<bool>()) {
       TORCH_WARN(
           "Salience: the gradient at ", quoted_layer(name),
@@ -75,6 +143,15 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
   }
   const at::Tensor nothing_positive = map.flatten(1).amax({1}).le(0.0);
   if (options.relu) map = map.clamp_min(0.0);
+  if (pass.layers.size() > 1) {
+    const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
+    map = map.div(largest.masked_fill(largest.eq(0.0), 1.0));
+  }
+  if (grid.dim() != 4) {
+    std::vector<std::int64_t> sizes = grid.sizes().vec();
+    sizes[1] = 1;
+    map = map.reshape(sizes);
+  }
   return {map, nothing_positive};
 }
 
@@ -83,22 +160,11 @@ template <CamWeighting Weighting>
 Attribution class_activation_map(const RecordedPass& pass, const std::vector<at::Tensor>& gradients,
                                  const Weighting& weighting, const CamOptions& options) {
   const Observing observing;
-  if (options.upsample && pass.leaf.dim() != 4) {
-    throw ArgumentError::out_of_range("the input of an upsampled map", shape(pass.leaf),
-                                      "of shape (N, C, H, W); upsample = false gives the layer's own grid");
-  }
   at::Tensor sum, nothing_positive;
   for (std::size_t i = 0; i < pass.layers.size(); ++i) {
     auto [map, nothing_here] =
         layer_map(pass, i, gradients.empty() ? at::Tensor() : gradients[i], weighting, options);
-    if (pass.layers.size() > 1) {
-      const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
-      map = map.div(largest.masked_fill(largest.eq(0.0), 1.0));
-    }
-    if (options.upsample) {
-      map = at::_ops::upsample_bilinear2d::call(map, {pass.leaf.size(2), pass.leaf.size(3)},
-                                                /*align_corners=*/false, {}, {});
-    }
+    if (options.upsample) map = upsampled(map, pass.leaf);
     if (sum.defined() && sum.sizes() != map.sizes()) {
       throw ArgumentError::out_of_range("the grids of several layers, without upsampling,",
                                         concat(shape(sum), " and ", shape(map)), "the same");
@@ -127,8 +193,9 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
 ///     ClassActivationMap cam{model, {.layer = "features.28"}, SignedMean{}};
 ///     Attribution a = cam(x);  // a.values (N,1,H,W)
 ///
-/// Model, options, result and errors are those of GradCam; a weighting whose map has another shape than
-/// (N,1,h,w) is an ArgumentError, and what it throws passes through.
+/// The weighting is given four dimensions, whatever the input is: see CamWeighting. Model, options, result
+/// and errors are those of GradCam; a weighting whose map has another shape than (N,1,h,w) is an
+/// ArgumentError, and what it throws passes through.
 template <class M, class Weighting>
 class ClassActivationMap {
  public:
@@ -139,12 +206,14 @@ class ClassActivationMap {
     detail::require_cam_weighting<Weighting>();
   }
 
-  /// The map for each sample, (N, 1, H, W) of the input's size, or (N, 1, h, w) of the layer's, in the
-  /// input's dtype; `nothing_positive` tells of which nothing is above zero. One forward pass and, if the
-  /// weighting needs gradients, one backward pass that goes no deeper than the layer.
+  /// The map for each sample, of the input's size or of the layer's, as GradCam says, in the input's dtype
+  /// (of integers, see LayerGradient, in a floating one); `nothing_positive` tells of which nothing is above
+  /// zero. One forward pass and, if the weighting needs gradients, one backward pass that goes no deeper than
+  /// the layer.
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter([&] {
+      const auto& wanted = as_target(target);
       if constexpr (Weighting::needs_gradient) {
         const RecordedPass pass = record(model_, input, wanted, *options_.layer);
         return detail::class_activation_map(pass, detail::layer_gradients(pass), weighting_, options_);

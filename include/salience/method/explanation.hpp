@@ -55,6 +55,7 @@ class Explanation {
   Explanation(M&& model, const at::Tensor& input, const T& target, CamOptions options)
       : options_(std::move(options)) {
     detail::require_layered_model<std::remove_cvref_t<M>>();
+    detail::require_gradient_at(model, input, target);
     pass_ = record(model, input, target, *options_.layer);
   }
 

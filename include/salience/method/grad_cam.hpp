@@ -11,20 +11,27 @@ namespace salience {
 /// Grad-CAM (Selvaraju et al.: "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 /// Localization", 2017): where the layer's features speak for the target, \f$ \max(0, \sum_k w_k A^k) \f$
 /// with the spatial means of the gradients as weights. The same as Captum's LayerGradCam with
-/// relu_attributions, interpolated bilinearly.
+/// relu_attributions, interpolated linearly, bilinearly or trilinearly.
 ///
 ///     GradCam cam{model, {.layer = "features.28"}};
 ///     Attribution a = cam(x, ClassIndex{5});  // a.values (N,1,H,W), a.nothing_positive (N)
 ///
-/// `model` is a LayeredModel: a ScriptModel, FeaturesHead{features, head} or LastConvolution{model}. A map
-/// with nothing above zero is zeros with `relu`, and flagged in `a.nothing_positive` either way. With
-/// `upsample = false` the map is the layer's, (N,1,h,w); `cam.predict(x, target)` gives what is explained, by
-/// the forward pass alone. A gradient that is zero everywhere is told by LibTorch's warning handler. Several
-/// threads may call it at once if they may call the model at once.
+/// | input                    | layer             | map          | with `upsample = false` |
+/// |--------------------------|-------------------|--------------|-------------------------|
+/// | a signal (N,C,L)         | (N,K,l), Conv1d   | (N,1,L)      | (N,1,l)                 |
+/// | a picture (N,C,H,W)      | (N,K,h,w), Conv2d | (N,1,H,W)    | (N,1,h,w)               |
+/// | a volume (N,C,D,H,W)     | (N,K,d,h,w), Conv3d | (N,1,D,H,W) | (N,1,d,h,w)            |
+/// | any of them              | a vector (N,K)    | one number in all places | (N,1)       |
 ///
-/// @throws ArgumentError for a layer that the model does not have or whose output is no grid, and for an
-///         input or options out of range; ModelError for a layer that this input does not reach or on which
-///         the score does not depend; what GradientAttributor throws.
+/// `model` is a LayeredModel: a ScriptModel, FeaturesHead{features, head} or LastConvolution{model}. A map
+/// with nothing above zero is zeros with `relu`, and flagged in `a.nothing_positive` either way.
+/// `cam.predict(x, target)` gives what is explained, by the forward pass alone. A gradient that is zero
+/// everywhere is told by LibTorch's warning handler. Several threads may call it at once if they may call the
+/// model at once.
+///
+/// @throws ArgumentError for a layer that the model does not have or whose output is no grid of
+///         the input's dimensions, and for an input or options out of range; ModelError for a layer that this
+///         input does not reach or on which the score does not depend; what GradientAttributor throws.
 template <class M>
 class GradCam : public ClassActivationMap<M, MeanGradient> {
  public:

@@ -88,7 +88,7 @@ Attribution gradient_at_input(M&& model, const at::Tensor& input, const T& targe
                               const Rule& rule = Rule{}) {
   detail::require_model<std::remove_cvref_t<M>>();
   detail::require_rule<Rule>();
-  return enter(input, target, [&](const auto& wanted) {
+  return enter(model, input, target, [&](const auto& wanted) {
     const RecordedPass pass = record(model, input, wanted);
     return pass.explained_by(detail::gradients(pass, pass.leaf, rule).front());
   });

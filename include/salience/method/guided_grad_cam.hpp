@@ -15,17 +15,18 @@
 
 namespace salience {
 
-/// Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times the bilinearly upsampled Grad-CAM,
-/// (N, C, H, W) as the input. One forward pass, and two backward passes over its graph.
+/// Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times the upsampled Grad-CAM, in
+/// the shape of the input: a signal (N, C, L), a picture (N, C, H, W) or a volume (N, C, D, H, W). One
+/// forward pass, and two backward passes over its graph.
 ///
 ///     GuidedGradCam method{model, {.layer = "features.28"}};
 ///     Attribution a = method(x, ClassIndex{5});
 ///
 /// The region depends on the class; the fine structures are the guided gradient's and hardly do (Adebayo et
 /// al. 2018). `nothing_positive` tells where Grad-CAM has nothing above zero, and the values are zero.
-/// Captum's GuidedGradCam is this with interpolate_mode = "bilinear"; its default is "nearest". Model,
-/// options and errors are those of GradCam, and those of GuidedBackprop for the rectifiers; the map must be
-/// upsampled.
+/// Captum's GuidedGradCam is this with interpolate_mode = "linear", "bilinear" or "trilinear"; its default is
+/// "nearest". Model, options and errors are those of GradCam, and those of GuidedBackprop for the rectifiers;
+/// the map must be upsampled.
 template <class M>
 class GuidedGradCam {
  public:
@@ -36,10 +37,10 @@ class GuidedGradCam {
     detail::require_upsampling(options_);
   }
 
-  /// The product for each sample of `input`, (N, C, H, W).
+  /// The product for each sample of `input`, in its shape.
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter(model_, input, target, [&](const auto& wanted) {
       return Explanation(model_, input, wanted, options_).guided_grad_cam();
     });
   }

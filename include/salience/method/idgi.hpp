@@ -66,7 +66,7 @@ class Idgi {
                                         .evaluations = steps.count(),
                                         .chunk = options_.chunk,
                                         .progress = options_.progress};
-    return enter(input, target, [&](const auto& wanted) {
+    return enter(integrator_.gradient(), input, target, [&](const auto& wanted) {
       return integrator_(input, wanted, settings,
                          [&steps](const detail::PathSample<P>& sample, detail::PathSum& sum) {
                            return detail::ScoreSteps<P>(sample, steps, sum);

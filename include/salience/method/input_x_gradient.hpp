@@ -26,7 +26,7 @@ class InputXGradient {
   /// Input times gradient for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter(gradient_, input, target, [&](const auto& wanted) {
       Attribution attribution = gradient_(input, wanted);
       attribution.values = attribution.values.mul(input.detach());
       return attribution;

@@ -61,7 +61,7 @@ class IntegratedGradients {
   /// The integral for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter(integrator_.gradient(), input, target, [&](const auto& wanted) {
       if constexpr (detail::PathSample<P>::known) {
         if (options_.adaptive()) return refined(input, wanted);
         return by_steps<detail::FixedRule<P>>(input, wanted, options_.rule_taken(), /*ascending=*/false);

@@ -40,9 +40,10 @@ inline std::vector<at::Tensor> layer_gradients(const RecordedPass& pass, bool ke
   return result;
 }
 
-/// In the dtype and on the device of the input, as every result is.
+/// In the dtype and on the device of the input, as every result is; of integers in the layer's dtype.
 inline at::Tensor as_input(const at::Tensor& values, const at::Tensor& input) {
-  return values.to(input.device(), values.is_floating_point() ? input.scalar_type() : values.scalar_type());
+  const bool follows = values.is_floating_point() && input.is_floating_point();
+  return values.to(input.device(), follows ? input.scalar_type() : values.scalar_type());
 }
 
 struct ActivationOnly {
@@ -70,7 +71,8 @@ class LayerMethod {
 
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter([&] {
+      const auto& wanted = as_target(target);
       RecordedPass pass;
       at::Tensor gradient;
       if constexpr (Values::needs_gradient) {
@@ -91,6 +93,9 @@ class LayerMethod {
   Explained predict(const at::Tensor& input, const T& target = T{}) const {
     return observe(model_, input, target, no_layers).explained();
   }
+
+  /// The model that is asked.
+  const M& model() const { return model_; }
 
  private:
   M model_;
@@ -122,7 +127,8 @@ class LayerActivation : public detail::LayerMethod<M, detail::ActivationOnly> {
 };
 
 /// The gradient of the score with respect to a layer's output, \f$ \partial s_c / \partial a \f$; `values`
-/// has the layer's shape. Throws ModelError if the score does not depend on the layer.
+/// has the layer's shape. The input may hold integers if the model is a CuttableModel and the layer is named;
+/// the values then have the layer's dtype. Throws ModelError if the score does not depend on the layer.
 template <class M>
 class LayerGradient : public detail::LayerMethod<M, detail::GradientOnly> {
  public:

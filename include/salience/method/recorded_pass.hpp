@@ -16,6 +16,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/model/cuttable_model.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/batch_norm_repair.hpp>
@@ -165,26 +166,37 @@ struct RecordedPass {
   }
 };
 
+namespace detail {
+
+/// The pass of an input that was checked. One of integers is no leaf, so that the layers must be leaves.
+template <class Forward, class T>
+RecordedPass recorded(const Forward& forward, const at::Tensor& input, const T& target) {
+  const Recording recording;
+  RecordedPass pass;
+  pass.leaf = holds_integers(input) ? input.detach() : private_leaf(input);
+  // The clone lets a model write into its input, which is forbidden on a leaf.
+  forward(pass.leaf.clone(), pass);
+  std::tie(pass.chosen, pass.score) = choose_and_score(as_target(target), pass.output, input);
+  pass.output_type = output_type_of(as_target(target), pass.output.detach());
+  require_gradient(pass.output, pass.score);
+  return pass;
+}
+
+}  // namespace detail
+
 /// As `record`, of what is no Model: `forward(x, pass)` is called once with a copy of the input, and fills in
 /// the pass's output and, if it has some, its layers with their names and channels.
 template <class Forward, class T>
 RecordedPass record_by(const Forward& forward, const at::Tensor& input, const T& target) {
   require_input(input);
-  const detail::Recording recording;
-  RecordedPass pass;
-  pass.leaf = detail::private_leaf(input);
-  // The clone lets a model write into its input, which is forbidden on a leaf.
-  forward(pass.leaf.clone(), pass);
-  std::tie(pass.chosen, pass.score) = detail::choose_and_score(as_target(target), pass.output, input);
-  pass.output_type = detail::output_type_of(as_target(target), pass.output.detach());
-  detail::require_gradient(pass.output, pass.score);
-  return pass;
+  return detail::recorded(forward, input, target);
 }
 
-/// The same by a forward pass of which nothing is recorded: for what needs no gradient.
+/// The same by a forward pass of which nothing is recorded: for what needs no gradient. The input may hold
+/// integers.
 template <class Forward, class T>
 RecordedPass observe_by(const Forward& forward, const at::Tensor& input, const T& target) {
-  require_input(input);
+  detail::require_batch(input);
   const detail::Observing observing;
   RecordedPass pass;
   pass.leaf = input.detach();
@@ -202,8 +214,7 @@ auto forward_of(M& model) {
   return [&model](const at::Tensor& x, RecordedPass& pass) { pass.output = call(model, x); };
 }
 
-/// How a model goes forward that can show what its layers give: `model.tapped(x, names)` has the members
-/// `output` and `layers`, one tensor a name.
+/// How a model goes forward that can show what its layers give, one tensor a name.
 template <class M>
 auto forward_of(M& model, std::span<const std::string> names) {
   return [&model, names](const at::Tensor& x, RecordedPass& pass) {
@@ -214,6 +225,26 @@ auto forward_of(M& model, std::span<const std::string> names) {
     if constexpr (requires { tapped.channels; }) pass.channels = std::move(tapped.channels);
     if constexpr (requires { tapped.parts; }) pass.parts = std::move(tapped.parts);
     pass.channels.resize(names.size(), ChannelAxis::unknown);
+  };
+}
+
+/// How a model goes forward on integers: what the layer gives becomes a leaf, and the rest is recorded.
+struct Behind {
+  std::span<const std::string> layer;
+};
+template <class M>
+auto forward_of(M& model, Behind behind) {
+  return [&model, behind](const at::Tensor& x, RecordedPass& pass) {
+    {
+      const Observing observing;
+      forward_of(model, behind.layer)(x, pass);
+    }
+    at::Tensor& layer = pass.layers.front();
+    if (holds_integers(layer)) throw ModelError(concat(quoted_layer(behind.layer[0]), " gives integers"));
+    layer = private_leaf(layer);
+    pass.parts.clear();  // it is one leaf
+    auto rest = model.from(behind.layer[0], x);
+    pass.output = call(rest, layer.clone());
   };
 }
 
@@ -238,7 +269,8 @@ auto forward_for(M& model, const T& target, const Names&... names) {
 /// taken.
 ///
 /// @param model    any Model; with `names`, a LayeredModel. It is called once, with a copy of the input
-/// @param input    (N, ...), see gradient_at_input; it is not changed
+/// @param input    (N, ...), see gradient_at_input; it is not changed. It may hold integers if one layer of a
+///                 CuttableModel is named: the gradient is that at the layer
 /// @param target   a TargetSelector, a bare choice, or a callable from output to (N) scores
 /// @param names    nothing, or the names of the layers that RecordedPass::layers shall hold, as a
 ///                 `std::span<const std::string>` or a vector
@@ -247,6 +279,14 @@ auto forward_for(M& model, const T& target, const Names&... names) {
 ///         gradient. What the model throws passes through.
 template <class M, class T, class... Names>
 RecordedPass record(M& model, const at::Tensor& input, const T& target, const Names&... names) {
+  if constexpr (LayeredModel<M> && CuttableModel<M> && sizeof...(Names) == 1) {
+    const std::span<const std::string> layers(names...);
+    if (input.defined() && detail::holds_integers(input) && layers.size() == 1) {
+      detail::require_batch(input);
+      return detail::recorded(detail::forward_for(model, target, detail::Behind{layers}), input, target);
+    }
+  }
+  detail::require_gradient_at(model, input, target);
   return record_by(detail::forward_for(model, target, names...), input, target);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,10 +12,12 @@
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
+#include <salience/method/detail/moments.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/noise.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/tensor/parts.hpp>
 
 namespace salience {
 
@@ -39,6 +42,7 @@ struct SmoothGradOptions {
   NoiseScale noise_scale = NoiseScale::range;        ///< what noise_level is a fraction of
   SmoothGradType type = SmoothGradType::smoothgrad;  ///< what is kept of the noisy attributions
   std::uint64_t seed = 0;                            ///< the same seed gives the same noise, bit for bit
+  std::optional<Parts> parts{};  ///< of an input that is packed so: each part has noise by its own range
   /// Above 0: a sample stops early, after 10 copies or more, once the standard error of its mean map relative
   /// to the map (both as L2 norms) is at most this. `Attribution::converged` says whether it is.
   double tolerance = 0.0;
@@ -80,11 +84,11 @@ class SmoothGrad {
   /// The average for each sample of `input`, (N, ...).
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) {
+    return enter(attributor_, input, target, [&](const auto& wanted) {
       Attribution result{predict(input, wanted)};
       const auto selector = detail::read_as(wanted, result.output_type);
       const at::Tensor clean = detail::widened(input.detach());
-      std::vector<Moments> moments(static_cast<std::size_t>(input.size(0)));
+      std::vector<Sample> moments(static_cast<std::size_t>(input.size(0)));
       result.stopped = !draw(clean, input.scalar_type(), selector, result, moments);
       collect(moments, input, result);
       return result;
@@ -100,48 +104,27 @@ class SmoothGrad {
  private:
   static constexpr std::int64_t fewest_to_stop = 10;
 
-  /// Welford's one-pass mean and sum of squared deviations of one sample's attributions.
-  struct Moments {
-    std::int64_t count = 0;
-    at::Tensor mean, deviations, squares;
-    at::Tensor delta;  // a place to work in
+  struct Sample : detail::Moments {
     bool finished = false;
-
-    void add(const at::Tensor& value, bool keep_squares) {
-      if (++count == 1) {
-        mean = value.clone();
-        deviations = value.mul(0.0);
-        delta = value.new_empty(value.sizes());
-        if (keep_squares) squares = value.square();
-        return;
-      }
-      const double share = 1.0 / static_cast<double>(count);
-      delta.copy_(value).sub_(mean);
-      mean.add_(delta, share);
-      deviations.addcmul_(delta, delta, 1.0 - share);  // value - mean is now (1 - share) delta
-      if (keep_squares) squares.addcmul_(value, value);
-    }
-
-    /// The L2 norm of the mean's standard error over that of the mean.
-    double standard_error() const {
-      const auto n = static_cast<double>(count);
-      const double variance =
-          deviations.sum(at::kDouble).template item<double>() / (n - 1.0);  // NaN for n = 1
-      return std::sqrt(variance / n) / mean.to(at::kDouble).norm().template item<double>();
-    }
   };
 
   bool draw(const at::Tensor& clean, at::ScalarType dtype, const auto& selector, Attribution& result,
-            std::vector<Moments>& moments) const {
+            std::vector<Sample>& moments) const {
     const auto batch = clean.size(0);
     std::vector<double> deviation;
-    for (std::int64_t n = 0; n < batch; ++n) deviation.push_back(standard_deviation(clean[n]));
+    std::vector<at::Tensor> by_part;
+    for (std::int64_t n = 0; n < batch; ++n) {
+      deviation.push_back(standard_deviation(clean[n]));
+      if (options_.parts) by_part.push_back(standard_deviations(clean.narrow(0, n, 1)));
+    }
     const std::int64_t chunk = chunk_size(options_.chunk, clean);
 
     SharedNoise noise(clean[0], options_.seed);
     const auto point = [&](const Variant& row, const at::Tensor& out) {
       const auto n = static_cast<std::size_t>(row.sample);
-      if (dtype == clean.scalar_type()) {
+      if (options_.parts) {
+        out.copy_(clean[row.sample].add(noise.normal(row.step).mul(by_part[n])));
+      } else if (dtype == clean.scalar_type()) {
         out.copy_(clean[row.sample]).add_(noise.normal(row.step), deviation[n]);  // nothing is allocated
       } else {
         out.copy_(clean[row.sample].add(noise.normal(row.step), deviation[n]));
@@ -151,7 +134,7 @@ class SmoothGrad {
     const std::int64_t total = batch * options_.samples;
     std::int64_t done = 0;
     const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
-      Moments& sample = moments[static_cast<std::size_t>(row.sample)];
+      Sample& sample = moments[static_cast<std::size_t>(row.sample)];
       result.values_of = evaluated.values_of;
       ++done;
       if (sample.finished) return true;  // drawn in the chunk in which the sample became good enough
@@ -186,14 +169,23 @@ class SmoothGrad {
     return options_.noise_level * sample.max().sub(sample.min()).to(at::kDouble).template item<double>();
   }
 
-  void collect(const std::vector<Moments>& moments, const at::Tensor& input, Attribution& result) const {
+  /// That of each element of a packed sample, (1, total), from (1, total) to (total).
+  at::Tensor standard_deviations(const at::Tensor& sample) const {
+    std::vector<at::Tensor> deviations;
+    for (const at::Tensor& part : options_.parts->split(sample)) {
+      deviations.push_back(at::Tensor(part.new_full(part.sizes(), standard_deviation(part))));
+    }
+    return options_.parts->pack(deviations)[0];
+  }
+
+  void collect(const std::vector<Sample>& moments, const at::Tensor& input, Attribution& result) const {
     std::vector<std::int64_t> counts;
     std::vector<double> errors;
     std::vector<std::int64_t> converged;
     for (std::size_t n = 0; n < moments.size(); ++n) {
-      const Moments& sample = moments[n];
+      const Sample& sample = moments[n];
       counts.push_back(sample.count);
-      errors.push_back(sample.count > 0 ? sample.standard_error() : NAN);
+      errors.push_back(sample.standard_error());
       converged.push_back(sample.finished);
       if (sample.count == 0) continue;
       at::Tensor map = sample.mean;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,61 +18,76 @@
 
 namespace salience {
 
-/// Takes what a layer gives to (N, C, h, w): Tokens, ChannelsLast, ChannelsFirst or any callable that moves
-/// elements and leaves some out, since the layer's output and the gradient there go through it alike.
+/// Takes what a layer gives to its channels and places, (N, C, places...): (N, C, L) of a signal, (N, C, h,
+/// w) of a picture, (N, C, d, h, w) of a volume, (N, C) where there are no places. Tokens, ChannelsLast,
+/// ChannelsFirst or any callable that moves elements and leaves some out, since the layer's output and the
+/// gradient there go through it alike.
 using GridReshape = std::function<at::Tensor(const at::Tensor&)>;
 
 /// (N, leading + height * width, C), tokens row by row behind some that belong to no place (the class token,
-/// registers), to (N, C, height, width). Throws ArgumentError for another shape.
+/// registers), to (N, C, height, width); with a depth (N, leading + depth * height * width, C), slice by
+/// slice, to (N, C, depth, height, width). Throws ArgumentError for another shape.
 ///
 ///     GradCam cam{vit, {.layer = "encoder.layers.encoder_layer_10", .reshape = Tokens{14, 14}}};
+///     GradCam video{mvit, {.layer = "blocks.14", .reshape = Tokens{7, 7, 1, 8}}};  // a volume
 struct Tokens {
   std::int64_t height;       ///< of the grid, in tokens
   std::int64_t width;        ///< of the grid, in tokens
   std::int64_t leading = 1;  ///< how many tokens stand before the grid's
+  std::int64_t depth = 0;    ///< of the grid of a volume, in tokens; 0: that of a picture, without one
 
-  /// (N, C, height, width), a view.
+  /// (N, C, height, width) or (N, C, depth, height, width), a view.
   at::Tensor operator()(const at::Tensor& tokens) const {
-    if (tokens.dim() != 3 || tokens.size(1) != leading + height * width) {
+    std::vector<std::int64_t> sizes{height, width};
+    if (depth > 0) sizes.insert(sizes.begin(), depth);
+    std::int64_t count = leading;
+    count += std::accumulate(sizes.begin(), sizes.end(), std::int64_t{1}, std::multiplies<>());
+    if (tokens.dim() != 3 || tokens.size(1) != count) {
       throw ArgumentError::out_of_range(
           "a layer reshaped by Tokens", detail::shape(tokens),
-          detail::concat("of shape (N, ", leading, " + ", height, " * ", width, ", C)"));
+          detail::concat("of shape (N, ", leading, " + ", depth > 0 ? detail::concat(depth, " * ") : "",
+                         height, " * ", width, ", C)"));
     }
-    return tokens.slice(1, leading).unflatten(1, {height, width}).permute({0, 3, 1, 2});
+    return tokens.slice(1, leading).unflatten(1, sizes).movedim(-1, 1);
   }
 };
 
-/// (N, h, w, C), as the stages of torchvision's Swin give, to (N, C, h, w). Throws ArgumentError for what has
-/// not four dimensions.
+/// (N, places..., C), as the stages of torchvision's Swin give, to (N, C, places...): (N, L, C), (N, h, w, C)
+/// and (N, d, h, w, C). Throws ArgumentError for fewer than three dimensions.
 struct ChannelsLast {
-  /// (N, C, h, w), a view.
+  std::int64_t leading = 0;  ///< of a line (N, leading + L, C): how many tokens stand before it
+
+  /// (N, C, places...), a view.
   at::Tensor operator()(const at::Tensor& grid) const {
-    if (grid.dim() != 4) {
+    if (grid.dim() < 3 || (leading != 0 && (grid.dim() > 3 || leading < 0 || leading >= grid.size(1)))) {
       throw ArgumentError::out_of_range("a layer reshaped by ChannelsLast", detail::shape(grid),
-                                        "of shape (N, h, w, C)");
+                                        leading == 0 ? "of shape (N, L, C), (N, h, w, C) or (N, d, h, w, C)"
+                                                     : detail::concat("of shape (N, ", leading, " + L, C)"));
     }
-    return grid.permute({0, 3, 1, 2});
+    return grid.slice(1, leading).movedim(-1, 1);
   }
 };
 
-/// (N, C, h, w), as two-dimensional convolutions give, as it is; (N, C, L) to (N, C, height, width): as a
-/// line by default, as Conv1d gives it, or as a grid that was flattened row by row. Throws ArgumentError for
-/// another shape.
+/// (N, C, places...), as convolutions give, as it is; with a height (N, C, L) becomes (N, C, height, width):
+/// a grid that was flattened row by row, or, with the height 1, a line along the width of a picture. Throws
+/// ArgumentError for another shape.
 ///
-///     GradCam cam{net, {.layer = "conv", .upsample = false, .reshape = ChannelsFirst{}}};  // (N, 1, 1, L)
+///     GradCam cam{net, {.layer = "conv", .reshape = ChannelsFirst{}}};  // of a signal: (N, 1, L)
 struct ChannelsFirst {
-  std::int64_t height = 1;  ///< of the grid that (N, C, L) becomes
+  std::int64_t height = 0;  ///< of the grid that (N, C, L) becomes; 0: it stays a line
   std::int64_t width = -1;  ///< of it; -1: as L says
 
-  /// (N, C, height, width), a view.
+  /// (N, C, places...) or (N, C, height, width), a view.
   at::Tensor operator()(const at::Tensor& grid) const {
-    if (grid.dim() == 4) return grid;
+    if (height == 0 ? grid.dim() >= 2 : grid.dim() == 4) return grid;
     const bool fits = grid.dim() == 3 && height > 0 && grid.size(2) % height == 0 &&
                       (width == -1 || grid.size(2) == height * width);
     if (!fits) {
-      throw ArgumentError::out_of_range("a layer reshaped by ChannelsFirst", detail::shape(grid),
-                                        detail::concat("of shape (N, C, h, w) or (N, C, ", height, " * ",
-                                                       width == -1 ? "width" : detail::concat(width), ")"));
+      throw ArgumentError::out_of_range(
+          "a layer reshaped by ChannelsFirst", detail::shape(grid),
+          height == 0 ? "of shape (N, C, places...)"
+                      : detail::concat("of shape (N, C, h, w) or (N, C, ", height, " * ",
+                                       width == -1 ? "width" : detail::concat(width), ")"));
     }
     return grid.unflatten(2, {height, grid.size(2) / height});
   }
@@ -138,47 +154,65 @@ inline GridReshape reshape_by_aspect(const at::Tensor& layer, const at::Tensor& 
                              "the option reshape, ChannelsFirst{} or ChannelsLast{}"));
 }
 
-/// Three dimensions of which it is not known where the channels are: as tokens (N, T, C) if they cannot be
-/// (N, C, L), a flattened grid of several rows or what a one-dimensional convolution gives.
+/// Three dimensions, of a picture, of which it is not known where the channels are: as tokens (N, T, C) if
+/// they cannot be (N, C, L), a flattened grid of several rows.
 inline GridReshape reshape_of_three(const at::Tensor& layer, const at::Tensor& input,
                                     const std::string& name) {
   const auto tokens = inferred_grid(layer.size(1), input, {0, 1});
   const auto flat = inferred_grid(layer.size(2), input, {0});
-  const bool line = !aspect_of(input);
-  if (tokens && !line && !(flat && flat->height > 1 && flat->width > 1)) return *tokens;
-  if (!tokens && !line && !flat) return inferred_tokens(layer, input, name);  // which says that
+  if (tokens && !(flat && flat->height > 1 && flat->width > 1)) return *tokens;
+  if (!tokens && !flat) return inferred_tokens(layer, input, name);  // which says that
   throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer),
                              ", which may be tokens (N, T, C) or (N, C, L); give the option reshape, "
                              "Tokens{height, width, leading} or ChannelsFirst{height, width}"));
 }
 
-/// What (N, C, L) becomes: a line, if the input has one row.
-inline GridReshape reshape_of_line(const at::Tensor& layer, const at::Tensor& input,
-                                   const std::string& name) {
-  if (input.dim() != 4 || input.size(2) == 1) return ChannelsFirst{};
-  throw ArgumentError(concat(
-      quoted_layer(name), " gives ", shape(layer), ", channels and a line of ", layer.size(2),
-      " places, for a picture of ", input.size(2), "x", input.size(3),
-      "; give the option reshape, ChannelsFirst{} for a line along the width, ChannelsFirst{height, width} "
-      "for a grid that was flattened"));
+/// (N, T, C) of a signal (N, C, L): T places, if that many whole patches make the signal and T - 1 behind a
+/// class token do not. An input whose second dimension has as many entries may be a sequence of vectors.
+inline GridReshape line_of_tokens(const at::Tensor& layer, const at::Tensor& input, const std::string& name) {
+  const std::int64_t count = layer.size(1), length = input.size(2);
+  const auto whole = [&](std::int64_t patches) { return patches > 0 && length % patches == 0; };
+  const bool sequence = count == input.size(1) || count - 1 == input.size(1);
+  if (!sequence && (count == length || (whole(count) && !whole(count - 1)))) return ChannelsLast{};
+  throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer), ", tokens (N, T, C), of which for ",
+                             "an input of shape ", shape(input), " it is not clear whether all ", count,
+                             " are places of a signal; give the option reshape, ChannelsLast{} if they are, "
+                             "ChannelsLast{1} if a class token stands before them"));
 }
 
-/// A layer's output, or the gradient there, as (N, C, h, w).
+/// (N, T, C), whose channels are known to be the last.
+inline GridReshape reshape_of_tokens(const at::Tensor& layer, const at::Tensor& input,
+                                     const std::string& name) {
+  if (input.dim() == 4) return inferred_tokens(layer, input, name);
+  if (input.dim() == 3) return line_of_tokens(layer, input, name);
+  throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer),
+                             ", tokens (N, T, C) of an input of shape ", shape(input),
+                             "; give the option reshape, Tokens{height, width, leading, depth} for a volume, "
+                             "ChannelsLast{} for a line"));
+}
+
+/// A layer's output, or the gradient there, as (N, C, places...).
 inline GridReshape reshape_for(const at::Tensor& layer, const at::Tensor& input, const std::string& name,
                                ChannelAxis channels) {
-  if (layer.dim() == 4) {
-    if (channels == ChannelAxis::first) return ChannelsFirst{};
-    if (channels == ChannelAxis::last) return ChannelsLast{};
-    return reshape_by_aspect(layer, input, name);
+  const bool picture = input.dim() == 4;
+  if (layer.dim() == 2) return ChannelsFirst{};
+  if (layer.dim() < 2) {
+    throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer),
+                               ", a class activation map needs channels: (N, C), (N, C, places...) or tokens "
+                               "(N, T, C); name another layer or give the option reshape"));
   }
-  if (layer.dim() == 3) {
-    if (channels == ChannelAxis::first) return reshape_of_line(layer, input, name);
-    if (channels == ChannelAxis::last) return inferred_tokens(layer, input, name);
-    return reshape_of_three(layer, input, name);
+  if (channels == ChannelAxis::first) {
+    const bool row = picture && input.size(2) == 1 && layer.dim() == 3;  // a signal as a picture of one row
+    return row ? ChannelsFirst{1} : ChannelsFirst{};
   }
+  if (channels == ChannelAxis::last) {
+    return layer.dim() == 3 ? reshape_of_tokens(layer, input, name) : GridReshape(ChannelsLast{});
+  }
+  if (picture && layer.dim() == 4) return reshape_by_aspect(layer, input, name);
+  if (picture && layer.dim() == 3) return reshape_of_three(layer, input, name);
   throw ArgumentError(concat(quoted_layer(name), " gives ", shape(layer),
-                             ", a class activation map needs a grid: (N, C, h, w), or tokens (N, T, C); name "
-                             "another layer or give the option reshape"));
+                             ", of which it is not known where the channels are; give the option reshape, "
+                             "ChannelsFirst{} for (N, C, places...), ChannelsLast{} for (N, places..., C)"));
 }
 
 }  // namespace detail

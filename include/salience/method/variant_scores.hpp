@@ -174,6 +174,7 @@ class VariantScores {
 
   static RecordedPass clean_pass(M& model, const at::Tensor& input, const at::Tensor& classes,
                                  const T& target) {
+    require_input(input);  // what lies between integers has no meaning
     if (!classes.defined()) return observe(model, input, target);
     return observe(model, input, detail::AgreeingTarget<T>{target, classes});
   }

@@ -103,8 +103,8 @@ class Replacement {
 }  // namespace detail
 
 /// The deletion curve (Petsiuk, Das, Saenko: "RISE", 2018): the score of the input with its most relevant
-/// pixels replaced, \f$ D(p) = s_c(x \text{ without the first } p \text{ of its pixels}) \f$, and its area
-/// \f$ \int_0^1 D(p)\,dp \f$.
+/// pixels replaced (the places of a signal, the voxels of a volume), \f$ D(p) = s_c(x \text{ without the
+/// first } p \text{ of its pixels}) \f$, and its area \f$ \int_0^1 D(p)\,dp \f$.
 ///
 ///     Deletion deletion{model, {.steps = 100}};
 ///     PerturbationCurve curve = deletion(x, attribution);  // curve.area: (N)

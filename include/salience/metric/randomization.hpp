@@ -20,7 +20,8 @@ namespace salience {
 struct RandomizationSimilarity {
   at::Tensor spearman;      ///< rank correlation of the pixels
   at::Tensor spearman_abs;  ///< the same of their magnitudes
-  /// SSIM of the maps of pixels, each divided by its largest magnitude; undefined for maps below 7x7 pixels
+  /// SSIM of the maps of pixels, each divided by its largest magnitude; undefined for maps below 7x7 pixels,
+  /// signals and volumes
   at::Tensor ssim;
 };
 
@@ -59,7 +60,11 @@ class RandomizationCheck {
     return enter(input, target, [&](const auto& wanted) {
       const Attribution trained = attributor_(input, wanted);
       const auto selector = detail::read_as(wanted, trained.output_type);
-      const at::Tensor map = detail::pixels_of(trained.values, map_);
+      const auto pixels = [&](const Attribution& a) {
+        return a.values_of == ValuesOf::layer ? detail::pixels_of(a.values, map_)
+                                              : detail::pixels_for(input, a.values, map_);
+      };
+      const at::Tensor map = pixels(trained);
       const bool pictures = map.dim() == 3 && map.size(1) >= 7 && map.size(2) >= 7;
       RandomizationSimilarity result;
       const auto table = [&] { return detail::empty({map.size(0), levels}, at::kDouble); };
@@ -68,7 +73,7 @@ class RandomizationCheck {
       if (pictures) result.ssim = table();
       for (std::int64_t level = 0; level < levels; ++level) {
         const Attribution random = randomized_(level)(input, FixedTarget{selector, trained.target});
-        const at::Tensor other = detail::pixels_of(random.values, map_);
+        const at::Tensor other = pixels(random);
         result.spearman.select(1, level).copy_(salience::spearman(map, other));
         result.spearman_abs.select(1, level).copy_(salience::spearman(map.abs(), other.abs()));
         if (pictures) result.ssim.select(1, level).copy_(salience::ssim(scaled(map), scaled(other)));

@@ -122,7 +122,8 @@ inline at::Tensor linear_imputation(const at::Tensor& picture, const at::Tensor&
 ///     RoadCurves curves = road(x, attribution);                                           // probabilities
 ///     RoadCurves hits = road(x, attribution, TargetSelector{ArgMax{}, Predicted{}});      // as in the paper
 ///
-/// The input is (N, C, H, W). In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
+/// The input is (N, C, H, W): the paper's weights are those of a picture, and signals and volumes are an
+/// ArgumentError. In [0, 1], the gap in [-1, 1], about 0 for a map that says nothing. The noise
 /// depends on the seed and the place of the fraction in the list alone, and is the same for all samples.
 /// Score, class, order, errors and what a stop leaves are those of Deletion.
 template <class M>

@@ -65,7 +65,7 @@ class MaxSensitivity {
   /// The sensitivity of the map of each sample, for the class chosen on the clean input.
   template <class T = TargetSelector<>>
   Sensitivity operator()(const at::Tensor& input, const T& target = T{}) const {
-    return enter(input, target, [&](const auto& wanted) -> Sensitivity {
+    return enter(attributor_, input, target, [&](const auto& wanted) -> Sensitivity {
       const at::Tensor clean = input.detach();
       const Attribution original = attributor_(input, wanted);
       const auto selector = detail::read_as(wanted, original.output_type);

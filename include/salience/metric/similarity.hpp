@@ -99,14 +99,15 @@ inline at::Tensor top_k_overlap(const at::Tensor& a, const at::Tensor& b, std::i
 /// all whole 7x7 windows of \f$ \frac{(2 \mu_a \mu_b + c_1)(2 \sigma_{ab} + c_2)}{(\mu_a^2 + \mu_b^2 +
 /// c_1)(\sigma_a^2 + \sigma_b^2 + c_2)} \f$ with \f$ c_1 = (0.01 L)^2, c_2 = (0.03 L)^2 \f$ and L the range
 /// of both maps together: what scikit-image computes by default, and Quantus. The maps are (N, H, W), or
-/// (N, C, H, W) and then reduced to pixels. (N) float64, in [-1, 1]; 1: equal. Throws ArgumentError if the
-/// shapes differ or a side is shorter than 7.
+/// (N, C, H, W) and then reduced to pixels; signals and volumes have none. (N) float64, in [-1, 1]; 1: equal.
+/// Throws ArgumentError if the shapes differ, the maps are no pictures or a side is shorter than 7.
 inline at::Tensor ssim(const at::Tensor& a, const at::Tensor& b, const PixelMapOptions& options = {}) {
   detail::require_same_shape(a, b);
   constexpr std::int64_t side = 7;
   const at::Tensor x = detail::pixels_of(a, options), y = detail::pixels_of(b, options);
   if (x.dim() != 3 || x.size(1) < side || x.size(2) < side) {
-    throw ArgumentError::out_of_range("a map of SSIM", detail::shape(a), "at least 7 pixels high and wide");
+    throw ArgumentError::out_of_range("a map of SSIM", detail::shape(a),
+                                      "a picture, at least 7 pixels high and wide");
   }
   const auto mean = [](const at::Tensor& map) {
     return map.unfold(1, side, 1).unfold(2, side, 1).mean({-2, -1});

@@ -1,17 +1,21 @@
 // AnyModel: one type for models of every type.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include <salience/error.hpp>
 #include <salience/model/concepts.hpp>
+#include <salience/model/cuttable_model.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/tensor/layer.hpp>
 
 namespace salience {
 
@@ -41,6 +45,17 @@ class AnyModel {
           return held->tapped(input, layers);
         };
       }
+      if constexpr (requires {
+                      { held->layers() } -> std::same_as<std::vector<Layer>>;
+                    }) {
+        layers_ = [held] { return held->layers(); };
+      }
+      if constexpr (CuttableModel<M>) {
+        until_ = [held](const std::string& layer) { return AnyModel(held->until(layer)); };
+        from_ = [held](const std::string& layer, const at::Tensor& input) {
+          return AnyModel(held->from(layer, input));
+        };
+      }
       if constexpr (SampleAwareModel<M>) {
         for_samples_ = [held](const at::Tensor& samples) {
           return AnyModel(detail::for_samples(*held, samples));
@@ -66,14 +81,39 @@ class AnyModel {
                                     "LastConvolution{model} or another LayeredModel"));
   }
 
+  /// The layers that can be named, of a model that lists them, as a GraphModel; of others none.
+  std::vector<Layer> layers() const { return layers_ ? layers_() : std::vector<Layer>(); }
+
+  /// The model until a layer, and from it on: see CuttableModel. Throws ModelError if the model in it is
+  /// none, and what that throws.
+  AnyModel until(const std::string& layer) const {
+    require_cuttable();
+    return until_(layer);
+  }
+  /// The same from it on.
+  AnyModel from(const std::string& layer, const at::Tensor& input) const {
+    require_cuttable();
+    return from_(layer, input);
+  }
+
   /// See SampleAwareModel: of a model that is none, the same.
   AnyModel for_samples(const at::Tensor& samples) const {
     return for_samples_ ? for_samples_(samples) : *this;
   }
 
  private:
+  void require_cuttable() const {
+    if (until_) return;
+    throw ModelError(
+        "the model in this AnyModel cannot be cut: it must hold a ScriptModel, an ExportedModel or another "
+        "CuttableModel");
+  }
+
   std::function<at::Tensor(const at::Tensor&)> call_;
   std::function<Tapped(const at::Tensor&, std::span<const std::string>)> tapped_;
+  std::function<std::vector<Layer>()> layers_;
+  std::function<AnyModel(const std::string&)> until_;
+  std::function<AnyModel(const std::string&, const at::Tensor&)> from_;
   std::function<AnyModel(const at::Tensor&)> for_samples_;
 };
 

@@ -87,9 +87,10 @@ concept SampleAwareModel = Model<M> &&
     (detail::HasForSamples<M> || detail::RefersToForSamples<M> || detail::PointsToForSamples<M>);
 
 /// A target says which score of the output is explained. `choose` is asked once, on the clean input, and
-/// gives what is then held fixed: one class index per sample, (N) int64, or an undefined tensor if there is
-/// nothing to choose. `score` turns an output into one score per sample, (N), for that choice; it must be
-/// differentiable.
+/// gives what is then held fixed: one class index per sample, (N) int64, any other state with a row for each
+/// sample, (N, ...), as a mask, or an undefined tensor if there is nothing to choose. Where a method regroups
+/// the rows of a batch, the state follows its samples. `score` turns an output into one score per sample,
+/// (N), for that choice; it must be differentiable.
 template <class T>
 concept Target = requires(const T& target, const at::Tensor& output, const at::Tensor& chosen) {
   { target.choose(output) } -> std::convertible_to<at::Tensor>;

@@ -51,28 +51,32 @@ class ExportedModel : public GraphModel {
   /// Reads the program and its tensors, each once. Throws FileError, with the file's path and in one sentence
   /// what is wrong: no such archive, damaged, of another layout or version, compiled by AOTInductor, several
   /// models of which the option `model` names none, an operator that is not registered in this program, a
-  /// sub-graph that is not supported, not exactly one tensor as input; ModelError for a device that is not
-  /// there and ArgumentError for a dtype that is not floating.
+  /// sub-graph that is not supported, an input that is neither explained nor bound; ModelError for a device
+  /// that is not there and ArgumentError for a dtype that is not floating.
   static ExportedModel load(const std::filesystem::path& path,
                             [[maybe_unused]] const ModelOptions& options = {}) {
 #if TORCH_VERSION_MAJOR >= 2
-    return from(path, [&] {
-      return ExportedModel(detail::export_front_end(path, options.model, detail::placement(options)),
+    return made_of(path, [&] {
+      return ExportedModel(detail::export_front_end(path, options.model, detail::placement(options),
+                                                    {options.bind, options.explain}),
                            options);
     });
 #else
-    return from<ExportedModel>(path);
+    return made_of<ExportedModel>(path);
 #endif
   }
 
   /// The sizes of the input that the program in a file takes (see GraphModel::input_sizes), without loading
-  /// its parameters. `model` names one of several. Throws FileError as `load`.
+  /// its parameters; empty of several that are explained together. Of the options those count that say which
+  /// model and which input is meant. Throws FileError as `load`.
   static InputSizes input_sizes_of(const std::filesystem::path& path,
-                                   [[maybe_unused]] const std::string& model = "") {
+                                   [[maybe_unused]] const ModelOptions& options = {}) {
 #if TORCH_VERSION_MAJOR >= 2
-    return from(path, [&] { return detail::export_input_sizes(path, model); });
+    return made_of(path, [&] {
+      return detail::export_input_sizes(path, options.model, {options.bind, options.explain});
+    });
 #else
-    return from<InputSizes>(path);
+    return made_of<InputSizes>(path);
 #endif
   }
 
@@ -87,7 +91,7 @@ class ExportedModel : public GraphModel {
 
 #if TORCH_VERSION_MAJOR >= 2
   template <class Make>
-  static std::invoke_result_t<const Make&> from(const std::filesystem::path& path, const Make& make) {
+  static std::invoke_result_t<const Make&> made_of(const std::filesystem::path& path, const Make& make) {
     require_exported(path);
     try {
       return make();
@@ -97,7 +101,7 @@ class ExportedModel : public GraphModel {
   }
 #else
   template <class Result>
-  [[noreturn]] static Result from(const std::filesystem::path& path) {
+  [[noreturn]] static Result made_of(const std::filesystem::path& path) {
     require_exported(path);
     throw detail::file_error(path, detail::concat("is a torch.export program, which LibTorch ", TORCH_VERSION,
                                                   " cannot run; build with LibTorch 2, or load TorchScript"));

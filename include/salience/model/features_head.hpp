@@ -23,7 +23,7 @@ namespace salience {
 ///     }}};
 ///
 /// It tells where the channels of the features are, as far as the operators that run on the calling thread
-/// show it; pictures (N, C, H, W) have them first.
+/// show it; pictures (N, C, H, W) and volumes (N, C, D, H, W) have them first.
 ///
 /// It holds copies of both: module holders and shared pointers copy cheaply, and std::ref shares any
 /// callable. Several threads may use it at once if they may call both parts at once. The head may write into
@@ -42,12 +42,20 @@ class FeaturesHead {
     return detail::call(head_, detail::call(features_, input));
   }
 
+  /// The features, and the head: see CuttableModel. Throws ArgumentError for another name.
+  const Features& until(const std::string& layer) const {
+    require_name(layer);
+    return features_;
+  }
+  /// The head, which looks at nothing but the features.
+  const Head& from(const std::string& layer, const at::Tensor& /*input*/) const {
+    require_name(layer);
+    return head_;
+  }
+
   /// Throws ArgumentError for another name.
   Tapped tapped(const at::Tensor& input, std::span<const std::string> layers) const {
-    static const std::array<std::string, 1> names{"features"};
-    for (const std::string& layer : layers) {
-      if (!layer.empty() && layer != names[0]) throw ArgumentError::unknown_name("layer", layer, names);
-    }
+    for (const std::string& layer : layers) require_name(layer);
     if (layers.empty()) return {(*this)(input), {}};
     Tapped result;
     at::Tensor between;
@@ -72,6 +80,11 @@ class FeaturesHead {
   }
 
  private:
+  static void require_name(const std::string& layer) {
+    static const std::array<std::string, 1> names{"features"};
+    if (!layer.empty() && layer != names[0]) throw ArgumentError::unknown_name("layer", layer, names);
+  }
+
   mutable Features features_;  // a model's call operator may be non-const
   mutable Head head_;
 };

@@ -1,8 +1,12 @@
 // GraphModel: a model that is a private graph, whatever kind of file it came from.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -10,16 +14,23 @@
 
 #include <torch/script.h>
 
+#include <salience/error.hpp>
 #include <salience/graph/chance.hpp>
+#include <salience/graph/held_inputs.hpp>
 #include <salience/graph/input_sizes.hpp>
 #include <salience/graph/layers.hpp>
 #include <salience/graph/marked_graph.hpp>
+#include <salience/graph/runner.hpp>
 #include <salience/graph/taps.hpp>
 #include <salience/model/detail/graph_batches.hpp>
+#include <salience/model/detail/graph_cuts.hpp>
 #include <salience/model/detail/graph_programs.hpp>
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
 #include <salience/tensor/layer.hpp>
+#include <salience/tensor/layer_point.hpp>
+#include <salience/tensor/parts.hpp>
+#include <salience/tensor/tensor.hpp>
 #include <salience/tensor/thread_modes.hpp>
 
 namespace salience {
@@ -38,11 +49,11 @@ class GraphModel {
   /// if the input's sizes are not those that the file names (see input_sizes), or if the output is not a
   /// tensor or the option `output` names none of its entries.
   at::Tensor operator()(const at::Tensor& input) const {
-    const auto run = [this](const at::Tensor& rows) {
-      return std::vector{programs_->explained(programs_->whole()(rows).front())};
+    const auto run = [this](const at::Tensor& rows, const detail::HeldInputs& held) {
+      return std::vector{programs_->explained(programs_->whole()(rows, held).front())};
     };
-    programs_->marked().input.require(input);
-    return takes(input) ? run(input).front() : in_batches(input, run).front().whole();
+    require(input);
+    return takes(input) ? run(input, held_for(input)).front() : in_batches(input, run).front().whole();
   }
 
   /// The output and what these layers gave: all in one autograd graph. A layer has the name that it has in
@@ -61,16 +72,16 @@ class GraphModel {
     const detail::LayerChannels& known = programs_->marked().channels;
     known.warn(layers);
     const detail::Runner& program = programs_->with(layers);
-    const auto run = [&](const at::Tensor& rows) {  // the layers, and then the output
-      const torch::jit::Stack stack = program(rows);
+    const auto run = [&](const at::Tensor& rows, const detail::HeldInputs& held) {
+      const torch::jit::Stack stack = program(rows, held);  // the layers, and then the output
       std::vector<at::Tensor> tensors = detail::taken(stack, layers);
       tensors.push_back(programs_->explained(stack.front()));
       return tensors;
     };
-    programs_->marked().input.require(input);
+    require(input);
     Tapped result;
     if (takes(input)) {
-      result.layers = run(input);
+      result.layers = run(input, held_for(input));
     } else {
       for (detail::InBatches& tensor : in_batches(input, run)) {
         result.layers.push_back(tensor.whole());
@@ -91,15 +102,82 @@ class GraphModel {
   /// The layers that ran for this input, with the shapes of their outputs, in the order in which they began.
   std::vector<Layer> layers(const at::Tensor& input) const {
     const detail::Observing observing;
-    programs_->marked().input.require(input);
-    const at::Tensor rows = takes(input) ? input : detail::filled(input, batch_of(input));
-    return detail::listed(*programs_->marked().graph, programs_->listing()(rows));
+    require(input);
+    const std::int64_t count = takes(input) ? input.size(0) : batch_of(input);
+    const detail::HeldInputs held =
+        takes(input) ? held_for(input) : held_for(input).batch(0, std::min(input.size(0), count), count);
+    return detail::listed(*programs_->marked().graph,
+                          programs_->listing()(detail::filled(input, count), held));
+  }
+
+  /// This model until a layer: a model whose output is what the layer gives, so that a neuron is a target.
+  ///
+  ///     const auto neurons = model.until("features.10");
+  ///     const Attribution a = IntegratedGradients{neurons}(x, Neuron{7, 3, 5});
+  ///
+  /// A LayerPoint names what a layer gives or takes. Several places give their values packed into one row for
+  /// each sample: see Parts. Where the layer is in a branch that an input does not take, the call is a
+  /// ModelError. Of a layer that is used several times the last use that runs counts. What comes after the
+  /// layer is not computed, and its layers are not in the list.
+  ///
+  /// Throws ArgumentError for an unknown layer, ModelError for one that gives (or takes) no tensor there.
+  GraphModel until(const LayerPoints& points) const {
+    GraphModel result(programs_->until(*points), held_);
+    if (anew_)
+      result.anew_ = [anew = anew_, points](const auto& object) { return anew(object).until(points); };
+    return result;
+  }
+
+  /// This model from a layer on: a model whose input is what the layer gives, so that every method works at a
+  /// layer.
+  ///
+  ///     const auto rest = model.from("features.10", x);
+  ///     const Attribution a = IntegratedGradients{rest}(model.until("features.10")(x));
+  ///
+  /// `input` (N, ...) is held fixed for whatever else reads it, as a residual connection around the layer:
+  /// that is computed here, once, and a call costs the part behind the layer alone. Its rows follow those of
+  /// the calls (see SampleAwareModel), which must have N. Where nothing else reads it, calls may have any
+  /// number of rows. What a layer takes (`features.10:input`) is replaced for that layer alone. Several
+  /// places make an input of one packed row for each sample, which parts() tells apart. The layers behind the
+  /// place are those that are listed and tapped.
+  ///
+  /// Throws ArgumentError for an unknown layer; ModelError for one that gives (or takes) no tensor there,
+  /// that this input does not reach, of which the output does not depend, that is in a loop, or whose rows
+  /// are not the samples, and what the call operator throws.
+  GraphModel from(const LayerPoints& points, const at::Tensor& input) const {
+    require(input);
+    detail::Rest rest = detail::rest_from(*programs_, held_for(input), *points, input);
+    GraphModel result(std::move(rest.programs), std::move(rest.held));
+    result.anew_ = [model = *this, points, input](const torch::jit::Module& object) {
+      return model.with_parameters(object).from(points, input);
+    };
+    return result;
+  }
+
+  /// Of a model whose input is packed how, for Parts::pack and Parts::split; nothing of others.
+  const std::optional<Parts>& parts() const noexcept { return programs_->marked().parts; }
+
+  /// See SampleAwareModel: what is held fixed for single samples, for these rows.
+  GraphModel for_samples(const at::Tensor& samples) const {
+    if (!held_.by_sample()) return *this;
+    GraphModel result(programs_, held_.select(samples));
+    if (anew_) {
+      result.anew_ = [anew = anew_, samples](const auto& object) {
+        return anew(object).for_samples(samples);
+      };
+    }
+    return result;
   }
 
   /// This model with its graphs changed by one more pass, behind those that it has. It shares the parameters
   /// with this model, which stays as it is, has the same options, and builds its own graphs, so keep it where
   /// it is called more than once. Throws what the pass throws (see GraphPass::run).
-  GraphModel rewritten(GraphPass pass) const { return GraphModel(programs_->rewritten(std::move(pass))); }
+  GraphModel rewritten(const GraphPass& pass) const {
+    GraphModel result(programs_->rewritten(pass), held_);
+    if (anew_)
+      result.anew_ = [anew = anew_, pass](const auto& object) { return anew(object).rewritten(pass); };
+    return result;
+  }
 
   /// Its parameters, buffers and constants, as a tree of objects that is named as the model's modules are;
   /// not to be changed, since other models share it.
@@ -111,12 +189,16 @@ class GraphModel {
     if (object.type() != parameters().type()) {
       throw ModelError("the parameters are not of the type of the model's own");
     }
-    return GraphModel(programs_->with_object(object));
+    return anew_ ? anew_(object) : GraphModel(programs_->with_object(object), held_);
   }
 
   /// The sizes of the input that the model file names, the batch first; nothing for a size that may vary.
   /// Empty for TorchScript, whose files name none.
-  const InputSizes& input_sizes() const noexcept { return programs_->marked().input.sizes; }
+  const InputSizes& input_sizes() const noexcept {
+    static const InputSizes unknown;
+    const detail::InputShape& input = programs_->marked().input;
+    return input.batch_only ? unknown : input.sizes;
+  }
 
   /// What it was made with.
   const ModelOptions& options() const noexcept { return programs_->options(); }
@@ -125,27 +207,37 @@ class GraphModel {
   /// Runs what a front end has made. Warns if that is known to give maps by chance.
   GraphModel(detail::MarkedGraph marked, ModelOptions options) {
     detail::warn_of_chance(*marked.graph);
+    held_ = marked.held;
     programs_ = std::make_shared<const detail::GraphPrograms>(
         std::make_shared<const detail::MarkedGraph>(std::move(marked)), std::move(options));
   }
 
  private:
-  explicit GraphModel(std::shared_ptr<const detail::GraphPrograms> programs)
-      : programs_(std::move(programs)) {}
+  GraphModel(std::shared_ptr<const detail::GraphPrograms> programs, detail::HeldInputs held)
+      : programs_(std::move(programs)), held_(std::move(held)) {}
+
+  void require(const at::Tensor& input) const { programs_->marked().input.require(input); }
+
+  detail::HeldInputs held_for(const at::Tensor& input) const {
+    return held_.by_sample() && input.dim() > 0 ? held_.for_batch(input.size(0)) : held_;
+  }
 
   /// Whether the program takes so many samples at once.
   bool takes(const at::Tensor& input) const {
-    return input_sizes().empty() || batch_of(input) == input.size(0);
+    return programs_->marked().input.sizes.empty() || batch_of(input) == input.size(0);
   }
   std::int64_t batch_of(const at::Tensor& input) const {
     return programs_->marked().input.batch_of(input.size(0));
   }
   template <class Run>
   std::vector<detail::InBatches> in_batches(const at::Tensor& input, const Run& run) const {
-    return detail::in_batches_of(batch_of(input), input, run);
+    return detail::in_batches_of(batch_of(input), input, held_for(input), run);
   }
 
   std::shared_ptr<const detail::GraphPrograms> programs_;
+  detail::HeldInputs held_;
+  /// Of a model that holds what was computed with its parameters: the same model with others.
+  std::function<GraphModel(const torch::jit::Module&)> anew_;
 };
 
 }  // namespace salience

@@ -26,11 +26,11 @@ inline GraphModel load_model(const std::filesystem::path& path, const ModelOptio
 }
 
 /// The sizes of the input that a model file names, without loading its parameters: see
-/// GraphModel::input_sizes. `model` names one of several in a torch.export archive. Throws FileError as
-/// load_model.
-inline InputSizes load_input_sizes(const std::filesystem::path& path, const std::string& model = "") {
+/// GraphModel::input_sizes. Of the options those count that say which model and which input is meant. Throws
+/// FileError as load_model.
+inline InputSizes load_input_sizes(const std::filesystem::path& path, const ModelOptions& options = {}) {
   return detail::kind_of_model(path) == detail::ModelFile::exported
-             ? ExportedModel::input_sizes_of(path, model)
+             ? ExportedModel::input_sizes_of(path, options)
              : InputSizes{};
 }
 

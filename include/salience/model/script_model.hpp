@@ -15,7 +15,8 @@
 
 namespace salience {
 
-/// A TorchScript classifier (or any TorchScript module from one tensor to one tensor), ready for attribution.
+/// A TorchScript classifier (or any TorchScript module that gives a tensor), ready for attribution. One of
+/// its inputs is explained, or several as one packed row, and ModelOptions::bind fixes the others.
 ///
 ///     auto model = ScriptModel::load("vgg16.pt");
 ///     at::Tensor logits = model(x);
@@ -36,8 +37,9 @@ namespace salience {
 /// share one snapshot. Several threads may call one ScriptModel at once.
 class ScriptModel : public GraphModel {
  public:
-  /// Wraps `module`. Throws ModelError if its forward does not take one tensor or the device is not there,
-  /// ArgumentError for a dtype that is not floating and for the option `model`.
+  /// Wraps `module`. Throws ModelError if its forward takes no tensor that is left to explain, or an
+  /// argument that is not bound, or the device is not there; ArgumentError for a dtype that is not floating,
+  /// for an argument that there is not or of another type, and for the option `model`.
   explicit ScriptModel(const torch::jit::Module& module, const ModelOptions& options = {})
       : ScriptModel(module, options, /*just_loaded=*/false) {}
 
@@ -57,11 +59,13 @@ class ScriptModel : public GraphModel {
   static const ModelOptions& checked(const ModelOptions& options) {
     if (options.model.empty()) return options;
     throw ArgumentError(
-        "the option model names one of several in a torch.export archive, and this is TorchScript");
+        "the option model (--archived) names one of several in a torch.export archive, and this is "
+        "TorchScript");
   }
 
   ScriptModel(const torch::jit::Module& module, const ModelOptions& options, bool just_loaded)
-      : GraphModel(detail::script_front_end(module, detail::placement(options), just_loaded),
+      : GraphModel(detail::script_front_end(module, detail::placement(options), just_loaded,
+                                            {options.bind, options.explain}),
                    checked(options)) {}
 };
 

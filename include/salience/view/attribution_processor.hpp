@@ -39,7 +39,8 @@ inline std::int64_t count_non_finite(const at::Tensor& attribution) {
 ///     save_image("abs.png", view(a.values));
 ///
 /// Takes (N,C,H,W): one result a sample, N = 1 drops N; (C,H,W) with any C, C = 1 drops C; or (H,W). So three
-/// dimensions are always one sample: make N maps without channels (N,1,H,W), as pixel_map gives them. Any
+/// dimensions are always one sample: make N maps without channels (N,1,H,W), as pixel_map gives them. Signals
+/// and volumes are shown by signal_plot and volume_slices, which take a view. Any
 /// device; float32 arithmetic, float64 for float64; bfloat16 and integers widen to float32. The steps and
 /// their order stand in AttributionProcessorOptions. `First` is a step of the user's own before all others, a
 /// callable from the raw tensor to a tensor, for instance a smoothing.

@@ -1,4 +1,4 @@
-// Gaussian blur of pictures in tensors, as two matrix products.
+// Gaussian blur of signals, pictures and volumes in tensors, as matrix products.
 #pragma once
 
 #include <algorithm>
@@ -46,16 +46,19 @@ inline at::Tensor blur_matrix(std::int64_t size, double sigma, Border border) {
   return matrix;
 }
 
-/// Blurs the last two dimensions (H, W); sigma in pixels.
-inline at::Tensor blur(const at::Tensor& picture, double sigma, Border border) {
-  if (picture.dim() < 2) {
+/// Blurs the last dimensions: two, (H, W), or one or three; sigma in pixels.
+inline at::Tensor blur(const at::Tensor& picture, double sigma, Border border, std::int64_t dimensions = 2) {
+  if (picture.dim() < dimensions) {
     throw ArgumentError::out_of_range("the input of a blur", shape(picture), "pictures (..., H, W)");
   }
   if (sigma == 0.0) return picture;
   const auto along = [&](std::int64_t dimension) {
     return blur_matrix(picture.size(dimension), sigma, border).to(picture.device(), picture.scalar_type());
   };
-  return along(-2).matmul(picture).matmul(along(-1).t());
+  if (dimensions == 1) return picture.matmul(along(-1).t());
+  const at::Tensor slices =
+      dimensions == 3 ? along(-3).matmul(picture.flatten(-2)).view(picture.sizes()) : picture;
+  return along(-2).matmul(slices).matmul(along(-1).t());
 }
 
 }  // namespace salience::detail

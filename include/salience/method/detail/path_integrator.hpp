@@ -47,6 +47,9 @@ class PathIntegrator {
     return gradient_.predict(input, target);
   }
 
+  /// Who is asked along the path.
+  const GradientAttributor<M>& gradient() const { return gradient_; }
+
   /// `make(sample, sum)` gives a PathAccumulator for a PathSample<P> and a PathSum&. The attribution
   /// has values, evaluations and completeness. Called inside of `enter`.
   template <class T, class Make>

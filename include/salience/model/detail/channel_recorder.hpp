@@ -25,15 +25,16 @@ namespace salience::detail {
 /// callback of each. Of tensors that an operator gives which is not known, it knows nothing.
 class ChannelRecorder {
  public:
-  /// `input` is what the model is given: pictures (N, C, H, W), or something else.
+  /// `input` is what the model is given: pictures (N, C, H, W), volumes (N, C, D, H, W), or something else;
+  /// three dimensions may be signals (N, C, L) or sequences (N, T, C).
   explicit ChannelRecorder(const at::Tensor& input) : outer_(current()) {
     // Inside of another recorder's life its callback is there already, and it has seen more.
     if (!outer_) {
       current() = this;
       handle_ = at::addThreadLocalCallback(callback());
     }
-    const bool picture = input.dim() == 4;
-    current()->keep(input, {true, input.dim(), picture ? std::optional<std::int64_t>(1) : std::nullopt, 0});
+    const bool grid = input.dim() == 4 || input.dim() == 5;
+    current()->keep(input, {true, input.dim(), grid ? std::optional<std::int64_t>(1) : std::nullopt, 0});
   }
   ChannelRecorder(const ChannelRecorder&) = delete;
   ChannelRecorder& operator=(const ChannelRecorder&) = delete;

@@ -10,6 +10,7 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/held_inputs.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience::detail {
@@ -36,14 +37,17 @@ struct InBatches {
 };
 
 /// Runs a model that was exported for a batch of `count` samples on any number of them: in batches of that
-/// size, the last of which is filled up. `run` gives tensors with a row for each sample.
+/// size, the last of which is filled up, with the further inputs that go with them. `run` gives tensors with
+/// a row for each sample.
 template <class Run>
-std::vector<InBatches> in_batches_of(std::int64_t count, const at::Tensor& input, const Run& run) {
+std::vector<InBatches> in_batches_of(std::int64_t count, const at::Tensor& input, const HeldInputs& held,
+                                     const Run& run) {
   const std::int64_t rows = input.size(0);
   std::vector<InBatches> result;
   for (std::int64_t begin = 0; begin < std::max<std::int64_t>(rows, 1); begin += count) {
     const std::int64_t used = std::min(count, rows - begin);
-    const std::vector<at::Tensor> outputs = run(filled(input.narrow(0, begin, used), count));
+    const std::vector<at::Tensor> outputs =
+        run(filled(input.narrow(0, begin, used), count), held.batch(begin, used, count));
     result.resize(outputs.size(), {{}, rows});
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i].dim() == 0 || outputs[i].size(0) != count) {

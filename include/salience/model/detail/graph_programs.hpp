@@ -2,10 +2,13 @@
 // prepared.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -17,9 +20,12 @@
 
 #include <salience/error.hpp>
 #include <salience/graph/chains.hpp>
+#include <salience/graph/cut.hpp>
+#include <salience/graph/held_inputs.hpp>
 #include <salience/graph/in_place.hpp>
 #include <salience/graph/layers.hpp>
 #include <salience/graph/marked_graph.hpp>
+#include <salience/graph/marks.hpp>
 #include <salience/graph/object_copy.hpp>
 #include <salience/graph/output.hpp>
 #include <salience/graph/prepare.hpp>
@@ -28,6 +34,8 @@
 #include <salience/graph/writes.hpp>
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
+#include <salience/tensor/layer_point.hpp>
+#include <salience/tensor/parts.hpp>
 #include <salience/tensor/tensor.hpp>
 #include <salience/tensor/thread_modes.hpp>
 
@@ -92,8 +100,8 @@ class GraphPrograms {
       const Recording recording;
       std::shared_ptr<torch::jit::Graph> graph = marked_->graph->copy();
       rewrite(graph, marked_->object, pass);
-      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->schema,
-                                                   marked_->input);
+      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->input,
+                                                   marked_->held, marked_->parts);
     } else {
       passes.push_back(std::move(pass));
     }
@@ -103,15 +111,90 @@ class GraphPrograms {
   /// The same with an object of the same type.
   std::shared_ptr<const GraphPrograms> with_object(const torch::jit::Module& object) const {
     const Recording recording;
-    auto marked =
-        std::make_shared<const MarkedGraph>(marked_->graph, object, marked_->schema, marked_->input);
+    auto marked = std::make_shared<const MarkedGraph>(marked_->graph, object, marked_->input, marked_->held,
+                                                      marked_->parts);
     return std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_);
+  }
+
+  /// The same until these points, which are its output: kept for who asks again.
+  std::shared_ptr<const GraphPrograms> until(const std::vector<LayerPoint>& points) const {
+    const Recording recording;
+    std::string key;
+    for (const LayerPoint& point : points) key += point.text() + ' ';
+    const std::lock_guard lock(building_);
+    if (const auto known = until_.find(key); known != until_.end()) return known->second;
+    ModelOptions options = options_;
+    options.output.clear();
+    auto marked =
+        std::make_shared<const MarkedGraph>(graph_until(*marked_->graph, marked_->object, points),
+                                            marked_->object, marked_->input, marked_->held, marked_->parts);
+    auto made = std::make_shared<const GraphPrograms>(std::move(marked), std::move(options), passes_);
+    keep(until_, key, std::shared_ptr<const GraphPrograms>(made));
+    return made;
+  }
+
+  /// What gives the tensors at these points, one by one.
+  Runner giving(const std::vector<LayerPoint>& points) const {
+    const Recording recording;
+    return prepared(unmarked(graph_giving(*marked_->graph, marked_->object, points)));
+  }
+
+  /// The same from some points on.
+  struct Cut {
+    std::shared_ptr<const GraphPrograms> behind{};
+    std::optional<Runner> beside{};   ///< see CutGraph; nothing where it gives nothing
+    std::vector<std::size_t> held{};  ///< see CutGraph
+    bool in_branch = false;           ///< see CutGraph
+    /// In which dimension each of what `beside` gives has its samples; nothing of one that is the same for
+    /// all.
+    std::vector<std::optional<std::int64_t>> dimensions{};
+  };
+
+  /// The cut at these points, kept for who asks again. `by_sample` and `shapes`: see GraphCut. `complete`
+  /// fills in the dimensions.
+  template <class Complete>
+  std::shared_ptr<const Cut> from(const std::vector<LayerPoint>& points, const std::vector<bool>& by_sample,
+                                  const std::vector<std::vector<std::int64_t>>& shapes,
+                                  const Complete& complete) const {
+    const Recording recording;
+    std::string key;
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      key += points[i].text() + (points.size() > 1 ? concat(at::IntArrayRef(shapes[i])) : "") + ' ';
+    }
+    const std::lock_guard lock(building_);
+    if (const auto known = cuts_.find(key); known != cuts_.end()) return known->second;
+    const CutGraph graphs = GraphCut(*marked_->graph, marked_->object, points, by_sample, shapes)();
+    std::optional<Parts> parts;
+    if (points.size() > 1) parts.emplace(shapes);
+    auto marked = std::make_shared<const MarkedGraph>(
+        graphs.behind, marked_->object, marked_->input.of_batch(), HeldInputs(), std::move(parts));
+    auto made = std::make_shared<Cut>();
+    made->behind = std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_);
+    made->held = graphs.held;
+    made->in_branch = graphs.in_branch;
+    if (!graphs.beside->outputs().empty()) made->beside = prepared(unmarked(graphs.beside));
+    complete(*made);
+    keep(cuts_, key, std::shared_ptr<const Cut>(made));
+    return made;
   }
 
   /// The tensor to explain in what the model returns.
   at::Tensor explained(const c10::IValue& output) const { return tensor_output(output, options_.output); }
 
  private:
+  /// Remembers the last few: each may have weights of its own (Prepare::fast).
+  template <class Made>
+  static void keep(std::map<std::string, Made>& known, const std::string& key, const Made& made) {
+    constexpr std::size_t most = 4;
+    if (known.size() >= most) known.clear();
+    known.emplace(key, made);
+  }
+
+  static std::shared_ptr<torch::jit::Graph> unmarked(std::shared_ptr<torch::jit::Graph> graph) {
+    remove_marks(graph);
+    return graph;
+  }
+
   /// All passes behind the taps, in their order.
   Runner prepared(std::shared_ptr<torch::jit::Graph> graph) const {
     const Recording recording;
@@ -150,6 +233,9 @@ class GraphPrograms {
   Runner whole_;
   mutable std::mutex building_;
   mutable std::map<std::vector<std::string>, Runner> tapped_;  ///< by their layers
+  // By their points.
+  mutable std::map<std::string, std::shared_ptr<const GraphPrograms>> until_;
+  mutable std::map<std::string, std::shared_ptr<const Cut>> cuts_;
 };
 
 }  // namespace salience::detail
