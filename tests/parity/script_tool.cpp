@@ -2,7 +2,8 @@
 //
 //   gradients   the model's output without and with gradients, and the gradient of the score at the input
 //   layers      what each layer gives, and the gradient there
-//   ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
+//   cams        signed class activation maps of each layer, on its own grid and upsampled, and Guided
+//   Grad-CAM ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
 //
 // Without a command it reads commands from standard input, one a line with a tab between its words, and
 // answers each with the line "ok" or "error MESSAGE". MODEL is a model file, INPUT a tensor that
@@ -165,6 +166,27 @@ void layers(const Command& command, const at::Tensor& x, const T& target, Result
   }
 }
 
+template <class T>
+void cams(const Command& command, const at::Tensor& x, const T& target, Results& results) {
+  const auto model = sal::load_model(command.model, command.options);
+  const auto add = [&](const std::string& name, const auto& make) {
+    for (const bool upsample : {false, true}) {
+      results.attempt(name + (upsample ? "/upsampled" : ""),
+                      [&] { return make(upsample)(x, target).values; });
+    }
+  };
+  for (const std::string& layer : command.layers) {
+    const auto options = [&layer](bool upsample) {
+      return sal::CamOptions{.layer = layer, .relu = false, .upsample = upsample};
+    };
+    add(layer + "/grad_cam", [&](bool upsample) { return sal::GradCam(model, options(upsample)); });
+    add(layer + "/hires_cam", [&](bool upsample) { return sal::HiResCam(model, options(upsample)); });
+    add(layer + "/layer_cam", [&](bool upsample) { return sal::LayerCam(model, options(upsample)); });
+    results.attempt(layer + "/guided_grad_cam",
+                    [&] { return sal::GuidedGradCam(model, {.layer = layer})(x, target).values; });
+  }
+}
+
 /// The channels of a pixel behind one another, as in a buffer of OpenCV: (N, H, W, C) in memory.
 at::Tensor interleaved(const at::Tensor& x) { return x.movedim(1, -1).contiguous().movedim(-1, 1); }
 
@@ -228,6 +250,8 @@ void run(const std::vector<std::string>& words) {
       gradients(command, x, target, results);
     } else if (command.name == "layers") {
       layers(command, x, target, results);
+    } else if (command.name == "cams") {
+      cams(command, x, target, results);
     } else if (command.name == "ways") {
       ways(command, x, target, results);
     } else {

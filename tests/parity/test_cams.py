@@ -1,16 +1,19 @@
-"""Class activation maps on TorchScript files against Captum and pytorch-grad-cam on eager twins; layers."""
+"""Class activation maps on model files against Captum and pytorch-grad-cam on eager twins; signals and volumes; layers."""
 
+import itertools
+import pathlib
 import re
 import sys
+import tempfile
 import unittest
 import unittest.mock
 
 import numpy
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
+from captum.attr import GuidedGradCam, LayerAttribution, LayerGradCam
 from networks import (ALL_NETWORKS, CLASSES, SIZE, Case, attribute, folded, needs_all_networks, network, picture,
                       scripts, twin_of)
-from peers import PREPARATIONS, TOLERANCE, relative
+from peers import PREPARATIONS, TOLERANCE, ScriptTool, relative
 from torch import nn
 from torchvision import models
 
@@ -400,6 +403,80 @@ class Layouts(Case):
         for kind, module in (("traced", torch.jit.trace(model, torch.randn(1, 3, 12, 8))), ("scripted", torch.jit.script(model))):
             said = self.fails(self.saved(module), ["grad_cam"], "(1, 16, 48)", "option reshape", "ChannelsFirst", size=(12, 8))
             print(f"{kind}: {said.strip()}")
+
+
+class Signals(nn.Module):
+    """Convolutions along a signal (N, C, L), with lengths that do not divide one another."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.one = nn.Conv1d(2, 8, 5, 2), nn.ReLU()
+        self.second, self.two = nn.Conv1d(8, 12, 3, 3, padding=1), nn.ReLU()
+        self.head = nn.Linear(12, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.two(self.second(self.one(self.first(x)))).mean([2]))
+
+
+class Volumes(nn.Module):
+    """Convolutions of a volume (N, C, D, H, W), which move differently along its depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.one = nn.Conv3d(2, 6, 3, (1, 2, 2)), nn.ReLU()
+        self.second, self.two = nn.Conv3d(6, 8, 3, (2, 2, 1), padding=1), nn.ReLU()
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.two(self.second(self.one(self.first(x)))).mean([2, 3, 4]))
+
+
+class SignalsAndVolumes(unittest.TestCase):
+    """LayerGradCam with LayerAttribution.interpolate, and GuidedGradCam, linear and trilinear; float64."""
+
+    def compare(self, make, mode, size):
+        torch.manual_seed(0)
+        model, x, target = make().eval().double(), torch.randn(3, 2, *size, dtype=torch.float64), 4
+        with tempfile.TemporaryDirectory() as folder, ScriptTool() as tool:
+            program = pathlib.Path(folder) / "model.pt2"
+            torch.export.save(torch.export.export(model, (x,)), program)
+            files = {"traced": torch.jit.trace(model, x), "scripted": torch.jit.script(model), "exported": program}
+            layers = ["first", "one", "second", "two"]
+            for (kind, file), prepare in itertools.product(files.items(), PREPARATIONS):
+                worst = {}
+                for rows in (x, x[1:2]):
+                    ours = tool("cams", file, rows, f"class={target}", f"prepare={prepare}", *(f"layer={name}" for name in layers))
+                    for name in layers:
+                        truth = self.peers(model, model.get_submodule(name), rows, target, mode)
+                        for method, expected in truth.items():
+                            self.assertEqual(ours[f"{name}/{method}"].shape, expected.shape)
+                            self.assertTrue(expected.any())
+                            worst[method] = max(worst.get(method, 0.0), relative(ours[f"{name}/{method}"], expected))
+                print(f"{make.__name__} {kind}, {prepare}:", ", ".join(f"{method} {off:.0e}" for method, off in worst.items()))
+                self.assertLess(max(worst.values()), 1e-8)
+
+    @staticmethod
+    def peers(model, module, x, target, mode):
+        """Captum's maps by the names that script_tool gives, and two that it has not, by their formulas."""
+        seen = {}
+        handle = module.register_forward_hook(lambda _module, _input, output: seen.update(layer=output))
+        score = model(x)[:, target].sum()
+        gradient, = torch.autograd.grad(score, seen["layer"])
+        handle.remove()
+        layer = seen["layer"].detach()
+        own = {"grad_cam": LayerGradCam(model, module).attribute(x, target=target).detach(),
+               "hires_cam": (gradient * layer).sum(1, keepdim=True),
+               "layer_cam": (gradient.clamp_min(0) * layer).sum(1, keepdim=True)}
+        size = tuple(x.shape[2:])
+        large = {f"{method}/upsampled": LayerAttribution.interpolate(cam, size, mode) for method, cam in own.items()}
+        guided = GuidedGradCam(model, module).attribute(x.clone().requires_grad_(), target=target, interpolate_mode=mode)
+        return {**own, **large, "guided_grad_cam": guided.detach()}
+
+    def test_signals(self):
+        self.compare(Signals, "linear", (101,))
+
+    def test_volumes(self):
+        self.compare(Volumes, "trilinear", (9, 20, 14))
 
 
 class VisionTransformer(Case):
