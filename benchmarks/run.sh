@@ -5,6 +5,7 @@
 #   bash benchmarks/run.sh QUESTION... [--rounds N] [--models vgg16,resnet50,mobilenet_v2] [--photos N]
 #   bash benchmarks/run.sh --report-only       writes docs/performance.md again from what was measured
 #   bash benchmarks/run.sh kernels [ROUNDS]    are the ways around slow kernels of LibTorch still worth it? without Python
+#   bash benchmarks/run.sh cut [ROUNDS]        a model from a layer on beside the part of the network behind it
 #   bash benchmarks/run.sh exported [ROUNDS]   torch.export programs beside the same networks as TorchScript
 #   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
 #   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
@@ -60,6 +61,9 @@ find_peers
 stage "Exporting the networks" "$PEERS" "$here/export_models.py" "$build/models" || stop "The networks cannot be exported."
 if [[ $1 == exported ]]; then
   exec "$build/benchmarks/exported" "$build/models" "${2:-9}" resnet50 mobilenet_v2 vgg16
+fi
+if [[ $1 == cut ]]; then
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} exec "$build/benchmarks/cut" "$build/models" "${2:-25}" resnet50
 fi
 "$PEERS" "$here/compare.py" --build "$build" --work "$build" --shared "$shared" "$@"
 report
