@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the pictures of docs/methods and of docs/how-to/report.md, with the program `attribute` on the shipped network
-# and a shipped scene. The latter takes chromium and is left as it is without.
+# and a shipped scene. The latter takes chromium and is left as it is without. The picture of docs/how-to/tokens.md is
+# what examples/11_tokens writes.
 #
 #   bash docs/make_pictures.sh                                # builds the program under build/pictures first
 #   ATTRIBUTE=build/programs/attribute/attribute bash docs/make_pictures.sh
@@ -12,8 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ -z "${ATTRIBUTE:-}" ]]; then
   prefix="${CMAKE_PREFIX_PATH:-$(python3 -c 'import torch; print(torch.utils.cmake_prefix_path)')}"
   cmake -S . -B build/pictures -DSALIENCE_BUILD_TESTS=OFF "-DCMAKE_PREFIX_PATH=$prefix"
-  cmake --build build/pictures --target attribute
+  cmake --build build/pictures --target attribute 11_tokens
   ATTRIBUTE=build/pictures/programs/attribute/attribute
+  TOKENS=build/pictures/examples/11_tokens
 fi
 
 work="$(mktemp -d)"
@@ -43,6 +45,12 @@ for picture in "$pictures"/*.png; do
   (($(wc -c < "$picture") < 60000)) || { echo "$picture is above 60 KB" >&2; exit 1; }
 done
 echo "$pictures: $(ls "$pictures" | wc -l) pictures"
+
+if [[ -n "${TOKENS:-}" ]]; then
+  tokens="$(realpath "$TOKENS")" root="$PWD"
+  (cd "$work" && ln -s "$root/examples" examples && OMP_NUM_THREADS=1 "$tokens" > tokens.log)
+  cp "$work/tokens.png" docs/images/tokens.png
+fi
 
 program="$(command -v chromium || true)"
 if [[ -z $program ]]; then

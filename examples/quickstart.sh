@@ -17,10 +17,10 @@ output=out
 build=$SALIENCE_BUILD/quickstart
 
 image=${1:-$data/scene_heart.png}
-model=${2:-$data/scenes.pt}
+model=${2:-$data/scenes.pt2}
 arguments=(--image "$image" --model "$model" --output "$output")
 if (($# < 2)); then
-  arguments+=(--labels "$data/labels.txt" --size 96x96)  # what the shipped network was trained for
+  arguments+=(--labels "$data/labels.txt")
 elif (($# > 2)); then
   arguments+=(--labels "$3")
 fi

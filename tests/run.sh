@@ -44,7 +44,7 @@ write_ctest_file() {
     say "endif()"
   done
   [[ $quick ]] && return
-  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 10)"
+  say "add_test(fuzz bash [=[$SALIENCE_ROOT/tests/fuzz/run.sh]=] 6)"
   say "set_tests_properties(fuzz PROPERTIES PROCESSORS 2 TIMEOUT 1800)"
 }
 
