@@ -34,7 +34,8 @@ int parse(const std::string& called, int argc, char** argv, AttributeOptions& op
                  "features.10:input; the pictures show the layer's places");
   app.add_option("--neuron", options.neuron,
                  "explain a value of a layer instead of a class, LAYER:CHANNEL,Y,X, or a whole channel, "
-                 "LAYER:CHANNEL");
+                 "LAYER:CHANNEL")
+      ->excludes("--target");
   add_settings(app, options);
   return parse(app, argc, argv, options, [&options] {
     if (!options.list_layers && options.image.empty()) throw CLI::RequiredError("--image");
