@@ -244,6 +244,20 @@ TEST_CASE("a layer in a branch or a loop") {
   CHECK(contains(refused([&] { model.until("b#7")(positive); }), "was not used 8 times"));
 }
 
+TEST_CASE("a value that nothing reads but the end of a branch in a branch") {
+  const ScriptModel model(
+      network("def forward(self, x):\n"
+              "  y = self.a.forward(x)\n"
+              "  z = x.sin()\n"
+              "  if bool(x.sum() > -1e9):\n"
+              "    if bool(x.sum() > -2e9):\n      r = y\n"
+              "    else:\n      r = z\n"
+              "  else:\n    r = z * 2\n"
+              "  return r.flatten(1)\n",
+              {{"a", conv(4, 1)}}));
+  check_cut(model, "a");
+}
+
 TEST_CASE("misuse has one sentence") {
   const ScriptModel model = residual();
   const at::Tensor y = model.until("b:input")(input);

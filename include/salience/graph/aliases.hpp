@@ -173,12 +173,6 @@ class Aliases {
     writes_statistics(node);
   }
 
-  static bool holds_tensors(const c10::TypePtr& type) {
-    const auto parts = type->containedTypes();
-    return type->kind() == c10::TypeKind::TensorType || type->kind() == c10::TypeKind::AnyType ||
-           std::any_of(parts.begin(), parts.end(), holds_tensors);
-  }
-
   static bool is_in_dispatcher(const torch::jit::Operator& known) {
     return c10::Dispatcher::singleton().findSchema(known.schema().operator_name()).has_value();
   }

@@ -53,7 +53,7 @@ class GraphCut {
     for (std::size_t i = 0; i < count; ++i) {
       if (by_sample[i]) given.push_back(graph_->inputs()[i == 0 ? 0 : i + 1]);
     }
-    spread(given, data_, aliases, may_hold_tensors);
+    spread(given, data_, aliases, holds_tensors);
     const NeededNodes needed(*graph_, aliases, [&](const torch::jit::Value* value) {
       const bool here = value->node()->owningBlock() == graph_->block();
       return here && value->type()->kind() == c10::TypeKind::TensorType && data_.contains(value) &&
@@ -136,12 +136,6 @@ class GraphCut {
     start->replaceAllUsesAfterNodeWith(copy->node(), copy);
   }
 
-  static bool may_hold_tensors(const c10::TypePtr& type) {
-    const auto parts = type->containedTypes();
-    return type->kind() == c10::TypeKind::TensorType || type->kind() == c10::TypeKind::AnyType ||
-           std::any_of(parts.begin(), parts.end(), may_hold_tensors);
-  }
-
   /// Adds to `values` what is computed from these, also through what is written into, of the types that
   /// count.
   template <class Counts>
@@ -155,17 +149,12 @@ class GraphCut {
     for (bool again = true; again;) {
       again = false;
       for (torch::jit::Node* const top : graph_->nodes()) {
-        std::vector<torch::jit::Node*> inside{top};
-        for (torch::jit::Block* block : top->blocks()) collect(block, inside);
-        bool reads = false;
-        for (const torch::jit::Node* node : inside) {
-          reads = reads || std::any_of(node->inputs().begin(), node->inputs().end(),
-                                       [&values](const auto* input) { return values.contains(input); });
-        }
-        for (const torch::jit::Block* block : top->blocks()) {
-          reads = reads || std::any_of(block->outputs().begin(), block->outputs().end(),
-                                       [&values](const auto* output) { return values.contains(output); });
-        }
+        const std::vector<torch::jit::Node*> inside = with_blocks(top);
+        const bool reads = std::any_of(inside.begin(), inside.end(), [&values](const auto* node) {
+          const auto inputs = node->inputs();
+          return std::any_of(inputs.begin(), inputs.end(),
+                             [&values](const auto* input) { return values.contains(input); });
+        });
         if (!reads) continue;
         for (torch::jit::Node* node : inside) {
           for (const torch::jit::Value* output : node->outputs()) again = add(output) || again;

@@ -61,17 +61,9 @@ class NeededNodes {
       torch::jit::Node* const next = left.back();
       left.pop_back();
       if (!needed_.insert(next).second) continue;
-      std::vector<torch::jit::Node*> inside{next};
-      for (torch::jit::Block* block : next->blocks()) {
-        collect(block, inside);
-        inside.push_back(block->return_node());
-      }
-      for (std::size_t i = 0; i < inside.size(); ++i) {
-        for (torch::jit::Block* block : inside[i]->blocks()) {
-          if (inside[i] != next) inside.push_back(block->return_node());
-        }
-        for (const torch::jit::Value* input : inside[i]->inputs()) {
-          reads_.emplace_back(inside[i], input);
+      for (const torch::jit::Node* reader : with_blocks(next)) {
+        for (const torch::jit::Value* input : reader->inputs()) {
+          reads_.emplace_back(reader, input);
           if (given_ && given_(input)) {
             need(input);
           } else if (input->node()->kind() != c10::prim::Param) {

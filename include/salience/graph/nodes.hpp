@@ -30,6 +30,26 @@ inline std::vector<torch::jit::Node*> nodes_of(torch::jit::Graph& graph) {
   return nodes;
 }
 
+/// A node and all that is in its blocks, with the nodes by which the blocks return: what these read is what
+/// the node reads.
+inline std::vector<torch::jit::Node*> with_blocks(torch::jit::Node* node) {
+  std::vector<torch::jit::Node*> all{node};
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (torch::jit::Block* block : all[i]->blocks()) {
+      all.insert(all.end(), block->nodes().begin(), block->nodes().end());
+      all.push_back(block->return_node());
+    }
+  }
+  return all;
+}
+
+/// Whether a value of that type may be a tensor, or hold one.
+inline bool holds_tensors(const c10::TypePtr& type) {
+  const auto parts = type->containedTypes();
+  return type->kind() == c10::TypeKind::TensorType || type->kind() == c10::TypeKind::AnyType ||
+         std::any_of(parts.begin(), parts.end(), holds_tensors);
+}
+
 inline std::string_view kind_of(const torch::jit::Node* node) { return node->kind().toQualString(); }
 
 template <std::size_t N>
