@@ -2,8 +2,8 @@
 //
 //   gradients   the model's output without and with gradients, and the gradient of the score at the input
 //   layers      what each layer gives, and the gradient there
-//   cams        signed class activation maps of each layer, on its own grid and upsampled, and Guided
-//   Grad-CAM ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
+//   cams        signed class activation maps of each layer, on its own grid and upsampled; Guided Grad-CAM
+//   ways        maps of every row, computed in the many ways that must agree; INPUT holds three rows
 //
 // Without a command it reads commands from standard input, one a line with a tab between its words, and
 // answers each with the line "ok" or "error MESSAGE". MODEL is a model file, INPUT a tensor that
@@ -62,8 +62,6 @@ Command parsed(const std::vector<std::string>& words) {
                                                    : at::kBFloat16;
     } else if (key == "class") {
       command.index = std::stoll(value);
-    } else if (key == "output") {
-      command.options.output = value;
     } else if (key == "output") {
       command.options.output = value;
     } else if (key == "calls") {

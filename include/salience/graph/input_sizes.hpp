@@ -72,6 +72,9 @@ struct InputShape {
     return range == ranges.end() ? rows : std::clamp(rows, range->second.least, range->second.most);
   }
 
+  /// Whether the model takes so many samples at once.
+  bool takes(std::int64_t rows) const { return sizes.empty() || batch_of(rows) == rows; }
+
   /// Fails for an input that the model cannot take, since it would compute something else for it than in
   /// Python. The size of the batch is not looked at: see batch_of.
   void require(const at::Tensor& input) const {

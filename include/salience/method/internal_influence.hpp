@@ -14,6 +14,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/method/detail/fixed_rule.hpp>
+#include <salience/method/detail/path_sample.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/quadrature.hpp>
@@ -65,11 +66,15 @@ class InternalInfluence {
       const Baseline baseline = options_.baseline.value_or(Baseline::zero());
       const detail::RuleSteps steps(options_.rule, options_.steps, /*ascending=*/false);
       const at::Tensor clean = detail::widened(input.detach());
-      std::vector<Sum> sums(static_cast<std::size_t>(input.size(0)));
+      std::vector<detail::PathSum> sums(static_cast<std::size_t>(input.size(0)));
       const std::int64_t total = static_cast<std::int64_t>(baseline.count()) * input.size(0) * steps.count();
       std::int64_t done = 0;
       const auto take = [&](const Variant& row, const Evaluated& evaluated, std::int64_t i) {
-        sums[static_cast<std::size_t>(row.sample)].add(evaluated.values[i], steps[row.step].weight);
+        detail::PathSum& sum = sums[static_cast<std::size_t>(row.sample)];
+        const double weight = steps[row.step].weight;
+        detail::PathSum::accumulate(sum.map, evaluated.values[i], weight);
+        sum.weight += weight;
+        ++sum.evaluations;
         ++done;
         return !options_.progress || options_.progress({.done = done, .total = total, .error = -1.0});
       };
@@ -94,19 +99,8 @@ class InternalInfluence {
   }
 
  private:
-  struct Sum {
-    at::Tensor map;
-    double weight = 0.0;
-    std::int64_t evaluations = 0;
-
-    void add(const at::Tensor& gradient, double share) {
-      detail::PathSum::accumulate(map, gradient, share);
-      weight += share;
-      ++evaluations;
-    }
-  };
-
-  static void collect(const std::vector<Sum>& sums, const at::Tensor& input, Attribution& result) {
+  static void collect(const std::vector<detail::PathSum>& sums, const at::Tensor& input,
+                      Attribution& result) {
     std::vector<std::int64_t> evaluations;
     for (std::size_t n = 0; n < sums.size(); ++n) {
       evaluations.push_back(sums[n].evaluations);

@@ -223,9 +223,7 @@ class GraphModel {
   }
 
   /// Whether the program takes so many samples at once.
-  bool takes(const at::Tensor& input) const {
-    return programs_->marked().input.sizes.empty() || batch_of(input) == input.size(0);
-  }
+  bool takes(const at::Tensor& input) const { return programs_->marked().input.takes(input.size(0)); }
   std::int64_t batch_of(const at::Tensor& input) const {
     return programs_->marked().input.batch_of(input.size(0));
   }

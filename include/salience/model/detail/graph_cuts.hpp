@@ -37,8 +37,8 @@ inline std::vector<at::Tensor> given(const Runner& program, const InputShape& sh
     for (const c10::IValue& value : program(rows, others)) tensors.push_back(value.toTensor());
     return tensors;
   };
+  if (shape.takes(input.size(0))) return run(input, held);
   const std::int64_t count = shape.batch_of(input.size(0));
-  if (shape.sizes.empty() || count == input.size(0)) return run(input, held);
   std::vector<at::Tensor> tensors;
   for (const InBatches& batches : in_batches_of(count, input, held, run)) tensors.push_back(batches.whole());
   return tensors;
@@ -72,7 +72,7 @@ inline std::vector<std::optional<std::int64_t>> sample_dimensions(const Runner& 
                                                                   const std::vector<at::Tensor>& values) {
   const std::int64_t samples = input.size(0);
   std::vector<std::optional<std::int64_t>> dimensions(values.size());
-  if (known.batch_of(samples) != samples || known.batch_of(samples + 1) != samples + 1) {
+  if (!known.takes(samples) || !known.takes(samples + 1)) {
     std::fill(dimensions.begin(), dimensions.end(), 0);  // of a fixed batch the rows are there: see InBatches
     return dimensions;
   }
