@@ -42,9 +42,10 @@ say
 touch "$build/started"
 "$build/programs/attribute/attribute" "${arguments[@]}" >"$build/attribute.txt"
 sed -n '/^target:/,$p' "$build/attribute.txt"
+sed -n '1{/^input /p}' "$build/attribute.txt"
 say
 say "Wrote:"
 find "$output" -type f -newer "$build/started" | sort | sed 's/^/  /'
 say
 say "Top 5 predictions:"
-sed '/^target:/Q; s/^/  /' "$build/attribute.txt"
+sed '1{/^input /d}; /^target:/Q; s/^/  /' "$build/attribute.txt"
