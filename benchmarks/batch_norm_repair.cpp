@@ -7,30 +7,26 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <vector>
 
+#include "turns.hpp"
+
+using bench::median;
 namespace sal = salience;
 
 namespace {
 
 double backward_ms(const sal::ScriptModel& model, const at::Tensor& x, bool repaired) {
   const auto pass = sal::record(model, x, sal::TargetSelector<>{});
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = bench::Clock::now();
   std::optional<sal::detail::BatchNormRepair> repair;
   if (repaired) repair.emplace();
   pass.score.sum().backward({}, /*keep_graph=*/false, /*create_graph=*/false, at::TensorList(&pass.leaf, 1));
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-  return values[values.size() / 2];
+  return 1000 * bench::seconds_since(start);
 }
 
 }  // namespace

@@ -6,52 +6,30 @@
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/model/script_model.hpp>
 
-#include <ATen/Parallel.h>
 #include <torch/script.h>
 
-#include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <string>
 #include <vector>
+
+#include "turns.hpp"
 
 namespace sal = salience;
 namespace fs = std::filesystem;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using torch::jit::Module;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 /// Prints the median ratio of a gradient of `ours` to one of `other`.
 void compare(const std::string& what, const sal::GraphModel& ours, const sal::GraphModel& other,
              const at::Tensor& x, int rounds) {
-  const std::array<sal::GradientAttributor<sal::GraphModel>, 2> vanilla{sal::GradientAttributor(ours),
-                                                                        sal::GradientAttributor(other)};
-  std::array<std::vector<double>, 2> times;
-  std::vector<double> ratios;
-  for (int round = 0; round < rounds + 3; ++round) {  // three to warm up
-    std::array<double, 2> now{};
-    for (std::size_t step = 0; step < 2; ++step) {
-      const std::size_t i = (step + static_cast<std::size_t>(round)) % 2;
-      const auto start = Clock::now();
-      vanilla[i](x, sal::ClassIndex{5});
-      now[i] = std::chrono::duration<double>(Clock::now() - start).count();
-    }
-    if (round < 3) continue;
-    for (std::size_t i = 0; i < 2; ++i) times[i].push_back(now[i]);
-    ratios.push_back(now[0] / now[1]);
-  }
-  std::cout << "  " << what << ": " << 1000 * median(times[0]) << " ms, " << 1000 * median(times[1])
-            << " ms; " << median(ratios) << '\n';
+  const sal::GradientAttributor our_gradient{ours}, other_gradient{other};
+  const bench::Turns turns = bench::take_turns([&] { other_gradient(x, sal::ClassIndex{5}); },
+                                               [&] { our_gradient(x, sal::ClassIndex{5}); }, rounds);
+  std::cout << "  " << what << ": " << 1000 * turns.second << " ms, " << 1000 * turns.first << " ms; "
+            << turns.ratio << '\n';
 }
 
 /// A module of parts of another one, which has such a forward.

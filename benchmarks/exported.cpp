@@ -12,9 +12,7 @@
 #include <ATen/Parallel.h>
 #include <torch/script.h>
 
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -25,21 +23,15 @@
 #include <string>
 #include <vector>
 
+#include "turns.hpp"
+
 namespace sal = salience;
 namespace fs = std::filesystem;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+using bench::median;
+using bench::seconds_since;
 
 /// The most memory that this process has had, in MiB.
 double peak_memory() {
@@ -54,7 +46,7 @@ int load_once(const std::string& kind, const std::string& file) {
   const fs::path shipped = fs::path(SALIENCE_EXAMPLE_DATA_DIR) / "scenes.pt";
   sal::load_model(shipped);
   sal::load_model(shipped.string() + "2");
-  const auto start = Clock::now();
+  const auto start = bench::Clock::now();
   if (kind == "pt") sal::ScriptModel::load(file);
   if (kind == "pt2") sal::ExportedModel::load(file);
   if (kind == "jit") torch::jit::load(file, at::Device(at::kCPU));
@@ -108,23 +100,11 @@ void compare_gradients(const fs::path& folder, const std::string& name, int roun
     const std::array<sal::GradientAttributor<sal::GraphModel>, 2> vanilla{
         sal::GradientAttributor(sal::load_model(folder / (name + ".pt"), {.prepare = prepare})),
         sal::GradientAttributor(sal::load_model(folder / (name + ".pt2"), {.prepare = prepare}))};
-    std::array<std::vector<double>, 2> times;
-    std::vector<double> ratios;
-    for (int round = 0; round < rounds + 3; ++round) {  // three to warm up
-      std::array<double, 2> now{};
-      for (std::size_t step = 0; step < 2; ++step) {
-        const std::size_t i = (step + static_cast<std::size_t>(round)) % 2;
-        const auto start = Clock::now();
-        vanilla[i](x, sal::ClassIndex{5});
-        now[i] = seconds_since(start);
-      }
-      if (round < 3) continue;
-      for (std::size_t i = 0; i < 2; ++i) times[i].push_back(now[i]);
-      ratios.push_back(now[1] / now[0]);
-    }
+    const bench::Turns turns = bench::take_turns([&] { vanilla[0](x, sal::ClassIndex{5}); },
+                                                 [&] { vanilla[1](x, sal::ClassIndex{5}); }, rounds);
     std::cout << name << (prepare == sal::Prepare::fast ? ", prepared gradient: " : ", gradient: ") << "pt "
-              << 1000 * median(times[0]) << " ms, pt2 " << 1000 * median(times[1]) << " ms, ratio "
-              << median(ratios) << "\n";
+              << 1000 * turns.first << " ms, pt2 " << 1000 * turns.second << " ms, ratio " << turns.ratio
+              << "\n";
   }
 }
 
