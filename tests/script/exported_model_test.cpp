@@ -374,6 +374,24 @@ TEST_CASE("types that the program names move with the option dtype, others do no
   CHECK((loaded(file, {.dtype = at::kBFloat16})(x).scalar_type() == at::kBFloat16));
 }
 
+TEST_CASE("a part that the model computes in float32 stays there where its weights have the option's dtype") {
+  const at::Tensor x = normal({3, 2}, at::kDouble, 26), w = normal({2}, at::kDouble, 27);
+  const at::Tensor shift = normal({2}, at::kFloat, 28);
+  ExportedFile file({any, 2});
+  file.parameter("w", w)
+      .constant("shift", shift)
+      .call("aten.mul.Tensor", {{"self", as_tensor("x")}, {"other", as_tensor("p_w")}}, "product")
+      .call("aten.to.dtype", {{"self", as_tensor("product")}, {"dtype", as_dtype(7)}}, "narrow")
+      .call("aten.maximum.default", {{"self", as_tensor("narrow")}, {"other", as_tensor("c_shift")}}, "most")
+      .call("aten.to.dtype", {{"self", as_tensor("most")}, {"dtype", as_dtype(8)}}, "out")
+      .returns("out");
+  const at::Tensor truth = at::maximum((x * w).to(at::kFloat), shift).to(at::kDouble);
+  CHECK(same(loaded(file)(x), truth));
+  CHECK(same(loaded(file, {.dtype = at::kDouble})(x), truth));
+  const at::Tensor narrow = loaded(file, {.dtype = at::kFloat})(x);  // the type that the program promotes to
+  CHECK(support::distance(narrow, truth) < 1e-6);
+}
+
 TEST_CASE(
     "a batch of fixed size takes any number of samples: values, gradients and layers are those one by one") {
   for (const std::int64_t batch : {1, 2, 3}) {

@@ -45,12 +45,13 @@ class ExportedGraph {
         place_(place),
         tensors_(archive, name),
         graph_(std::make_shared<torch::jit::Graph>()),
-        arguments_(*graph_, {place.device.value_or(at::kCPU), tensors_.dtype(), place.dtype}),
+        arguments_(*graph_,
+                   {place.device.value_or(at::kCPU), tensors_.dtype(), tensors_.needed(place).dtype}),
         operators_(arguments_) {}
 
   MarkedGraph operator()() {
     const Json& graph = module_.at("graph");
-    paths_ = tensors_.load(module_.at("signature").at("input_specs"), place_, object_);
+    paths_ = tensors_.load(module_.at("signature").at("input_specs"), tensors_.needed(place_), object_);
     ExportScope scope = inputs();
     const Values outputs = run(graph, scope);
     return_named(outputs);

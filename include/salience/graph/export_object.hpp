@@ -100,15 +100,18 @@ class ExportedTensors {
 
   /// The floating type that most weights have; without any, LibTorch's default.
   at::ScalarType dtype() const {
-    std::map<at::ScalarType, std::size_t> counts;
-    for (const auto& [name, entry] : weights_.items()) {
-      if (entry.at("tensor_meta").is_null()) continue;
-      const at::ScalarType dtype = exported_dtype(entry.at("tensor_meta").at("dtype"));
-      if (at::isFloatingType(dtype)) ++counts[dtype];
-    }
+    const std::map<at::ScalarType, std::size_t> counts = floating_weights();
     const auto most = std::max_element(counts.begin(), counts.end(),
                                        [](const auto& a, const auto& b) { return a.second < b.second; });
     return most == counts.end() ? at::kFloat : most->first;
+  }
+
+  /// The placement without its type where all weights have it: then what the program computes in other types
+  /// stays there, as in Python.
+  Placement needed(Placement place) const {
+    const std::map<at::ScalarType, std::size_t> counts = floating_weights();
+    if (place.dtype && counts.size() == 1 && counts.contains(*place.dtype)) place.dtype = std::nullopt;
+    return place;
   }
 
   /// Puts into an object all tensors that the program's inputs name; gives their paths by their names in the
@@ -156,6 +159,17 @@ class ExportedTensors {
   }
 
  private:
+  /// How many weights there are of each floating type.
+  std::map<at::ScalarType, std::size_t> floating_weights() const {
+    std::map<at::ScalarType, std::size_t> counts;
+    for (const auto& [name, entry] : weights_.items()) {
+      if (entry.at("tensor_meta").is_null()) continue;
+      const at::ScalarType dtype = exported_dtype(entry.at("tensor_meta").at("dtype"));
+      if (at::isFloatingType(dtype)) ++counts[dtype];
+    }
+    return counts;
+  }
+
   ExportArchive& archive_;
   Json weights_, constants_;
 };

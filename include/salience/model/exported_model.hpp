@@ -41,7 +41,7 @@ namespace salience {
 /// last sample. So explain a program whose samples depend on each other (BatchNorm in training mode) in the
 /// size it was exported for. An input of other sizes than those that the program was exported for is refused,
 /// as far as the file says which they are. With the option `dtype`, types that the program names or leaves to
-/// the default move with its parameters.
+/// the default move with its parameters; where all parameters have that type already, nothing moves.
 ///
 /// Needs LibTorch 2; it was tried with 2.13 and 2.14. It is called, its layers are listed and tapped, and its
 /// graph is rewritten as GraphModel says. Copies share one set of parameters. Several threads may call one
