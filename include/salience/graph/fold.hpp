@@ -36,6 +36,16 @@ inline bool has_fixed_statistics(torch::jit::Graph& graph) {
   });
 }
 
+/// Asks a convolution's input, not its output, how many dimensions it has, which is the same: a scripted
+/// BatchNorm asks, and LibTorch's pass wants it to be all that reads the convolution.
+inline void ask_inputs_of_convolutions(torch::jit::Graph& graph) {
+  for (torch::jit::Node* node : nodes_of(graph)) {
+    if (kind_of(node) != "aten::dim") continue;
+    torch::jit::Node* maker = node->input(0)->node();
+    if (is_convolution(maker)) node->replaceInput(0, maker->input(0));
+  }
+}
+
 /// Turns what is read from the module into constants, computes what follows from constants, and folds
 /// BatchNorm in evaluation mode into the convolution before it. For a graph that writes to nothing that it
 /// reads from the module.
@@ -46,6 +56,7 @@ inline void fold(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Mo
   torch::jit::ConstantPropagation(graph);
   torch::jit::EliminateDeadCode(graph);
   keep_apart_in_loops(*graph);
+  ask_inputs_of_convolutions(*graph);
   if (has_fixed_statistics(*graph)) torch::jit::FoldFrozenConvBatchnorm(graph);
   torch::jit::EliminateDeadCode(graph);
 }
