@@ -92,6 +92,34 @@ TEST_CASE("an activation is in place exactly where that saves a tensor") {
   CHECK(count("  return torch.hardtanh_(a, 0., 6.) + a\n", "aten::hardtanh_") == 1);
 }
 
+TEST_CASE("Prepare::fast folds a BatchNorm that asks how many dimensions it gets, as scripted ones do") {
+  torch::jit::Module made("M");
+  made.register_parameter("w", normal({6, 3, 3, 3}, at::kDouble, 61), false);
+  made.register_parameter("mean", normal({6}, at::kDouble, 63), false);
+  made.register_parameter("var", normal({6}, at::kDouble, 64).abs().add(0.5), false);
+  made.define(
+      "def forward(self, x):\n"
+      "  a = torch.conv2d(x, self.w)\n"
+      "  if a.dim() != 4:\n"
+      "    a = torch.relu(a)\n"
+      "  return torch.batch_norm(a, None, None, self.mean, self.var, False, 0.1, 1e-5, "
+      "False).relu().mean([2, 3])\n");
+  int left = -1;
+  const GraphPass count{.name = "count",
+                        .run =
+                            [&left](auto& graph, const auto&) {
+                              left = 0;
+                              for (const torch::jit::Node* node : nodes_of(*graph))
+                                left +=
+                                    node->kind() == c10::Symbol::fromQualString("aten::batch_norm") ? 1 : 0;
+                            },
+                        .stage = PassStage::after_folding};
+  const ScriptModel plain(made, {.prepare = Prepare::none}), fast(made, {.prepare = Prepare::fast});
+  const at::Tensor x = normal({2, 3, 9, 8});
+  CHECK(relative(fast.rewritten(count)(x), plain(x)) < 1e-13);
+  CHECK(left == 0);
+}
+
 TEST_CASE("Prepare::fast: 1x1 convolutions by oneDNN give the same, with padding, strides, groups and bias") {
   const at::Tensor x = normal({1, 3, 96, 96}, at::kFloat, 64);
   const int threads = at::get_num_threads();
