@@ -56,6 +56,18 @@ class ExportedModel;
 class GraphModel;
 class ScriptModel;
 class AnyModel;
+enum class LinearKind;
+struct Composite;
+namespace lrp {
+struct Epsilon;
+struct Gamma;
+struct ZPlus;
+struct AlphaBeta;
+struct ZBox;
+struct Flat;
+struct WSquare;
+struct Excitation;
+}  // namespace lrp
 
 // target/
 enum class OutputType;
@@ -119,6 +131,14 @@ template <class M>
 class GradientShap;
 template <class M>
 class LayerGradientShap;
+struct DeepLiftOptions;
+template <class M>
+class DeepLift;
+struct DeepLiftShapOptions;
+template <class M>
+class DeepLiftShap;
+template <class M>
+class Lrp;
 struct InternalInfluenceOptions;
 template <class M>
 class InternalInfluence;

@@ -242,7 +242,8 @@ void run(AttributeOptions options) {
     progress.at(p.done, p.total, under_way);
     return true;
   };
-  const auto known = methods(subject.model, options, subject.baseline, tell, subject.score);
+  const auto known =
+      methods(subject.model, options, subject.baseline, tell, subject.score, options.at.empty());
   const bool part = !options.at.empty() || !options.neuron.empty();
   const bool several = options.methods.size() > 1;
   std::vector<std::vector<sal::ContactSheetCell>> sheet;

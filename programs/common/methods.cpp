@@ -4,6 +4,9 @@
 #include <salience/model/graph_model.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "network.hpp"
@@ -28,6 +31,25 @@ struct GivenOrPredicted {
   }
 };
 
+/// A method of the registry, made once, by whichever thread asks first.
+class Made {
+ public:
+  Made(const sal::MethodEntry& entry, sal::AnyModel model, sal::MethodOptions options)
+      : entry_(entry), model_(std::move(model)), options_(std::move(options)) {}
+
+  const sal::AnyAttributor& get() {
+    std::call_once(made_, [this] { attributor_.emplace(entry_.make(model_, options_)); });
+    return *attributor_;
+  }
+
+ private:
+  const sal::MethodEntry& entry_;
+  sal::AnyModel model_;
+  sal::MethodOptions options_;
+  std::once_flag made_;
+  std::optional<sal::AnyAttributor> attributor_;
+};
+
 }  // namespace
 
 std::span<const sal::MethodEntry> registered_methods() { return sal::methods(); }
@@ -50,8 +72,9 @@ std::string methods_that_take(const std::string& option) {
 
 std::map<std::string, Method> methods(const sal::GraphModel& model, const Settings& settings,
                                       const sal::Baseline& baseline, const sal::ProgressCallback& progress,
-                                      const Score& score) {
+                                      const Score& score, bool of_pictures) {
   const sal::AnyModel any(model);
+  const Preprocess preprocess = preprocessor(settings);
   const sal::MethodOptions options{
       .samples = settings.samples,
       .noise = settings.noise,
@@ -59,15 +82,20 @@ std::map<std::string, Method> methods(const sal::GraphModel& model, const Settin
       .steps = settings.steps,
       .baseline = baseline,
       .tolerance = settings.tolerance,
+      .low = of_pictures ? black(settings, preprocess) : at::Tensor(),
+      .high = of_pictures ? white(settings, preprocess) : at::Tensor(),
       .layer = settings.layers.empty() ? sal::LayerNames() : sal::LayerNames(settings.layers),
       .chunk = settings.chunk,
       .progress = progress};
   std::map<std::string, Method> made;
   for (const sal::MethodEntry& entry : sal::methods()) {
-    made.emplace(entry.name, [attributor = entry.make(any, options), type = output_type(settings), score](
-                                 const at::Tensor& input, const Classes& classes) {
-      if (score) return attributor(input, score);
-      return attributor(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
+    // What rewrites the graph is made when it is first asked for: that takes time, and may be refused.
+    const auto attributor = std::make_shared<Made>(entry, any, options);
+    if (!entry.needs_graph) attributor->get();
+    made.emplace(entry.name, [attributor, type = output_type(settings), score](const at::Tensor& input,
+                                                                               const Classes& classes) {
+      if (score) return attributor->get()(input, score);
+      return attributor->get()(input, sal::TargetSelector{GivenOrPredicted{classes}, sal::Logit{}, type});
     });
   }
   return made;

@@ -31,7 +31,9 @@ using Method = std::function<salience::Attribution(const at::Tensor&, const Clas
 /// From the model's output to one score per sample.
 using Score = std::function<at::Tensor(const at::Tensor&)>;
 
-/// Every method of the registry. With a score that is explained, and no class.
+/// Every method of the registry. With a score that is explained, and no class. `of_pictures`: the model takes
+/// pictures, so that black and white are known.
 std::map<std::string, Method> methods(const salience::GraphModel& model, const Settings& settings,
                                       const salience::Baseline& baseline,
-                                      const salience::ProgressCallback& progress, const Score& score = {});
+                                      const salience::ProgressCallback& progress, const Score& score = {},
+                                      bool of_pictures = true);

@@ -3,8 +3,11 @@
 #include <salience/method/registry.hpp>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstddef>
 #include <iomanip>
 #include <iostream>
+#include <sstream>
 #include <string>
 
 #include "../commands.hpp"
@@ -26,14 +29,20 @@ void print_markdown() {
 }
 
 void print_list() {
+  std::size_t longest = 0;
+  for (const salience::MethodEntry& entry : registered_methods())
+    longest = std::max(longest, entry.name.size());
+  const int width = static_cast<int>(longest) + 2;
   for (const salience::MethodEntry& entry : registered_methods()) {
-    std::cout << std::left << std::setw(22) << entry.name << entry.title << ": " << entry.summary << " ("
+    std::cout << std::left << std::setw(width) << entry.name << entry.title << ": " << entry.summary << " ("
               << entry.reference << ")\n";
+    std::istringstream members{std::string(entry.options)};
     std::string options;
-    for (const char c : entry.options) options += c == ' ' ? std::string(" --") : std::string(1, c);
-    if (!options.empty())
-      std::cout << std::setw(22) << ""
-                << "--" << options << '\n';
+    for (std::string member; members >> member;) {
+      if (member != "low" && member != "high")
+        options += " --" + member;  // the programs know black and white
+    }
+    if (!options.empty()) std::cout << std::setw(width - 1) << "" << options << '\n';
   }
 }
 

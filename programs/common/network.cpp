@@ -132,6 +132,12 @@ at::Tensor black(const Settings& settings, const Preprocess& preprocess) {
   return preprocess(picture).to(device(settings), dtype(settings));
 }
 
+at::Tensor white(const Settings& settings, const Preprocess& preprocess) {
+  sal::Image picture(settings.height, settings.width, static_cast<int>(settings.mean.size()));
+  std::ranges::fill(picture.pixels(), std::uint8_t{255});
+  return preprocess(picture).to(device(settings), dtype(settings));
+}
+
 sal::Labels class_labels(sal::Labels labels, const sal::GraphModel& model, const at::Tensor& input) {
   if (labels.size() != 1) return labels;
   const c10::NoGradGuard no_grad;

@@ -34,6 +34,8 @@ Preprocess preprocessor(const Settings& settings);
 
 /// A black picture as the model's input, on its device.
 at::Tensor black(const Settings& settings, const Preprocess& preprocess);
+/// A white one.
+at::Tensor white(const Settings& settings, const Preprocess& preprocess);
 
 /// The classes' names: of a single logit, which is asked for where there is one label only, both of them. The
 /// input is any that the model takes.

@@ -5,11 +5,13 @@
 #pragma once
 
 #include <salience/method/class_activation_map.hpp>
+#include <salience/method/deep_lift.hpp>
 #include <salience/method/explanation.hpp>
 #include <salience/method/gradient_shap.hpp>
 #include <salience/method/internal_influence.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/layer_conductance.hpp>
+#include <salience/method/lrp.hpp>
 #include <salience/method/registry.hpp>
 
 #include <doctest/doctest.h>
@@ -29,6 +31,7 @@ using namespace salience;
 struct Listed {
   std::string name;
   std::function<AnyAttributor(const AnyModel&, std::int64_t chunk)> make;
+  bool needs_graph = false;  ///< see MethodEntry
 };
 
 inline std::vector<Listed> attributors() {
@@ -41,16 +44,17 @@ inline std::vector<Listed> attributors() {
         return entry.make(model, with);
       };
     };
-    all.push_back({std::string(entry.name), make(options)});
+    all.push_back({std::string(entry.name), make(options), entry.needs_graph});
     if (!entry.takes("tolerance")) continue;
     options.tolerance = 0.3;
     options.samples = 12;
     all.push_back({std::string(entry.name) + " to a tolerance", make(options)});
   }
-  const auto add = [&all](std::string name, const auto& make) {
-    all.push_back({std::move(name), [make](const AnyModel& model, std::int64_t chunk) {
-                     return AnyAttributor(make(model, chunk));
-                   }});
+  const auto add = [&all](std::string name, const auto& make, bool needs_graph = false) {
+    all.push_back(
+        {std::move(name),
+         [make](const AnyModel& model, std::int64_t chunk) { return AnyAttributor(make(model, chunk)); },
+         needs_graph});
   };
   // What the registry does not name.
   add("LayerActivation", [](const AnyModel& m, std::int64_t) { return LayerActivation(m); });
@@ -62,9 +66,31 @@ inline std::vector<Listed> attributors() {
   add("LayerConductance", [](const AnyModel& m, std::int64_t chunk) {
     return LayerConductance(m, {.layer = "features", .steps = 4, .chunk = chunk});
   });
-  add("GradientShap", [](const AnyModel& m, std::int64_t chunk) {
+  add("GradientShap with noise", [](const AnyModel& m, std::int64_t chunk) {
     return GradientShap(m, {.samples = 4, .noise = 0.1, .chunk = chunk});
   });
+  const auto baselines =
+      Baseline::mean_of({Baseline::zero(), Baseline::constant(0.3), Baseline::constant(-1.0)});
+  add(
+      "DeepLiftShap of several baselines",
+      [baselines](const AnyModel& m, std::int64_t chunk) {
+        return DeepLiftShap(m, {.baseline = baselines, .chunk = chunk});
+      },
+      true);
+  add(
+      "DeepLiftShap of random baselines",
+      [baselines](const AnyModel& m, std::int64_t chunk) {
+        return DeepLiftShap(m, {.samples = 4, .baseline = baselines, .seed = 3, .chunk = chunk});
+      },
+      true);
+  add(
+      "Lrp with every rule",
+      [](const AnyModel& m, std::int64_t) {
+        return Lrp(
+            m, {{{.first = true, .rule = lrp::WSquare{}}, {.kind = LinearKind::linear, .rule = lrp::Flat{}}},
+                lrp::Gamma{}});
+      },
+      true);
   add("LayerGradientShap", [](const AnyModel& m, std::int64_t chunk) {
     return LayerGradientShap(m, {}, {.samples = 4, .noise = 0.1, .chunk = chunk});
   });
@@ -100,9 +126,11 @@ inline std::vector<Listed> attributors() {
   return all;
 }
 
-/// `check` for each, and its name in what doctest says.
-inline void for_each_attributor(const std::function<void(const Listed&)>& check) {
+/// `check` for each, and its name in what doctest says; of a model that shows no graph for those that need
+/// none.
+inline void for_each_attributor(const std::function<void(const Listed&)>& check, bool with_graph = false) {
   for (const Listed& listed : attributors()) {
+    if (listed.needs_graph && !with_graph) continue;
     CAPTURE(listed.name);
     check(listed);
   }

@@ -74,7 +74,7 @@ TEST_CASE("figures: all of them, each once") {
   const Attribution a = full();
   std::set<std::string> names;
   for (const Figure& figure : figures(a)) names.emplace(figure.name);
-  CHECK(names.size() == 8);
+  CHECK(names.size() == 11);
   CHECK(figures(a)[0].values.is_same(a.nothing_positive));
   CHECK(figures(a)[1].values.is_same(a.copies));
   CHECK(figures(a)[2].values.is_same(a.standard_error));

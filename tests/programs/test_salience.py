@@ -118,9 +118,9 @@ class Options(unittest.TestCase):
         done = self.attribute("--method", "vanilla", "blur_ig", "--samples", "3", "--baseline", "zero", "--steps", "2")
         self.assertEqual(done.returncode, 0)
         self.assertEqual(done.stderr, "warning: --samples has no effect on vanilla, blur_ig; it is for smooth_grad, "
-                                      "smooth_grad_sq, var_grad\n"
+                                      "smooth_grad_sq, var_grad, gradient_shap\n"
                                       "warning: --baseline has no effect on vanilla, blur_ig; it is for "
-                                      "integrated_gradients, idgi, guided_ig\n")
+                                      "integrated_gradients, idgi, guided_ig, gradient_shap, deep_lift, deep_lift_shap\n")
         done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 

@@ -272,7 +272,7 @@ class Report(unittest.TestCase):
     def test_every_method_on_phones_and_desks_in_light_and_dark(self):
         helped = attribute("--help").stdout
         methods = helped.split("--method")[1].split("{")[1].split("}")[0].split(",")
-        self.assertEqual(len(methods), 18)
+        self.assertEqual(len(methods), 29)
         page = self.folder / "all.html"
         self.make(page, "--samples", "4", "--steps", "8", "--method", *methods)
         backgrounds = {}

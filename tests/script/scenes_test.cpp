@@ -2,16 +2,20 @@
 #include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 #include <salience/input/preprocessor.hpp>
+#include <salience/method/deep_lift.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/gradient_shap.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/idgi.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
+#include <salience/method/lrp.hpp>
 #include <salience/method/smooth_grad.hpp>
 #include <salience/model/script_model.hpp>
 #include <salience/target/prediction.hpp>
+#include <salience/tensor/composite.hpp>
 #include <scene.hpp>
 
 #include <algorithm>
@@ -71,6 +75,15 @@ TEST_CASE("the network names the object, and every method's map falls on it") {
       {"guided_ig", IntegratedGradients(model, {.steps = 20}, GuidedPath{})},
       {"blur_ig", IntegratedGradients(model, {.steps = 20}, BlurPath{.max_sigma = 20})},
       {"idgi", Idgi(model, {.steps = 20})},
+      {"gradient_shap", GradientShap(model, {.samples = 20})},
+      {"deep_lift", DeepLift(model)},
+      {"lrp_epsilon_plus", Lrp(model)},
+      {"lrp_epsilon_plus_flat", Lrp(model, Composite::epsilon_plus_flat())},
+      {"lrp_epsilon_alpha2_beta1", Lrp(model, Composite::epsilon_alpha2_beta1())},
+      {"lrp_epsilon_alpha2_beta1_flat", Lrp(model, Composite::epsilon_alpha2_beta1_flat())},
+      {"lrp_epsilon_gamma_box", Lrp(model, Composite::epsilon_gamma_box())},
+      {"excitation_backprop", Lrp(model, Composite::excitation_backprop())},
+      {"attn_lrp", Lrp(model, Composite::attn_lrp())},
   };
   int right = 0;
   double area = 0.0;

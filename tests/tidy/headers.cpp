@@ -46,6 +46,9 @@ std::vector<sal::Attribution> of_a_script(const sal::ScriptModel& model, const a
           sal::GuidedGradCam{model}(x),
           sal::IntegratedGradients{model.from({"a", "b:input"}, x)}(model.until({"a", "b:input"})(x)),
           sal::LayerConductance{model, {.layer = "a"}}(x, sal::Neuron{1}),
+          sal::DeepLift{model}(x),
+          sal::DeepLiftShap{model}(x),
+          sal::Lrp{model, sal::Composite::epsilon_gamma_box()}(x),
           sal::GradientAttributor{model}(x, sal::SegmentationTarget{1}),
           sal::GradientAttributor{model}(x, sal::DetectionTarget{1})};
 }

@@ -34,6 +34,11 @@ class Aliases {
     return root(one) == root(other);
   }
 
+  /// Tells of a value that has come into the graph in the place of another one.
+  void add(const torch::jit::Value* value, const torch::jit::Value* in_place_of) {
+    if (root(value) != root(in_place_of)) parents_[root(value)] = root(in_place_of);
+  }
+
   /// The nodes that may write into what it is.
   const std::vector<const torch::jit::Node*>& writers(const torch::jit::Value* value) const {
     static const std::vector<const torch::jit::Node*> none;

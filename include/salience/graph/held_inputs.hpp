@@ -35,6 +35,13 @@ class HeldInputs {
 
   const std::vector<HeldInput>& inputs() const noexcept { return inputs_; }
 
+  /// The same with one more, the last.
+  HeldInputs with(HeldInput more) const {
+    HeldInputs result = *this;
+    result.inputs_.push_back(std::move(more));
+    return result;
+  }
+
   /// Whether something in it belongs to single samples.
   bool by_sample() const {
     for (const HeldInput& input : inputs_) {

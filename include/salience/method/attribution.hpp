@@ -61,8 +61,14 @@ struct Attribution : Explained {
   /// the path.
   at::Tensor completeness_error{};
   at::Tensor relative_completeness_error{};  ///< (N) float64, |completeness_error| over the |change|
-  at::Tensor map_error{};  ///< (N) float64, estimated error of the map relative to the map (L1 norms)
-  at::Tensor converged{};  ///< (N) bool, of methods to a tolerance: whether it was met, or both were
+  // Of relevance, on the CPU: what did not reach the input, over the score. Undefined where the samples could
+  // not be told apart: several in a program of a fixed batch.
+  at::Tensor bias_share{};      ///< (N) float64, what biases took
+  at::Tensor epsilon_share{};   ///< (N) float64, what epsilon took, and what had nobody to go to
+  at::Tensor constant_share{};  ///< (N) float64, the rest: what is added or joined that does not depend on
+                                ///< the input, and what a softmax loses
+  at::Tensor map_error{};       ///< (N) float64, estimated error of the map relative to the map (L1 norms)
+  at::Tensor converged{};       ///< (N) bool, of methods to a tolerance: whether it was met, or both were
 
   /// Sample n, from 0, with N = 1: views of the values, of the figures and of what was explained. A tensor
   /// whose first dimension is not N stays whole. Throws ArgumentError if there is no such sample.
@@ -78,13 +84,16 @@ struct Figure {
 namespace detail {
 
 /// All figures. What walks over the figures reads this list: a new one is added here.
-inline constexpr std::array<std::pair<std::string_view, at::Tensor Attribution::*>, 8> figure_members{{
+inline constexpr std::array<std::pair<std::string_view, at::Tensor Attribution::*>, 11> figure_members{{
     {"nothing_positive", &Attribution::nothing_positive},
     {"copies", &Attribution::copies},
     {"standard_error", &Attribution::standard_error},
     {"evaluations", &Attribution::evaluations},
     {"completeness_error", &Attribution::completeness_error},
     {"relative_completeness_error", &Attribution::relative_completeness_error},
+    {"bias_share", &Attribution::bias_share},
+    {"epsilon_share", &Attribution::epsilon_share},
+    {"constant_share", &Attribution::constant_share},
     {"map_error", &Attribution::map_error},
     {"converged", &Attribution::converged},
 }};

@@ -13,18 +13,22 @@
 #include <salience/method/any_attributor.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/deep_lift.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/gradient_attributor.hpp>
+#include <salience/method/gradient_shap.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
 #include <salience/method/idgi.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
+#include <salience/method/lrp.hpp>
 #include <salience/method/path.hpp>
 #include <salience/method/smooth_grad.hpp>
 #include <salience/model/any_model.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/tensor/composite.hpp>
 
 namespace salience {
 
@@ -37,9 +41,11 @@ struct MethodOptions {
   std::int64_t steps = 50;               ///< gradients along a path
   Baseline baseline = Baseline::zero();  ///< where the path begins
   double tolerance = 0.0;                ///< above 0: as many `steps`, or as few `samples`, as it takes
-  LayerNames layer{};                    ///< which class activation maps look at; the last convolution
-  std::int64_t chunk = 0;                ///< evaluations at once; 0: chosen by memory
-  ProgressCallback progress{};           ///< told by methods of `samples` or `steps`, after each
+  at::Tensor low{};        ///< black, as the network gets it, which broadcasts to the input; see lrp::ZBox
+  at::Tensor high{};       ///< white
+  LayerNames layer{};      ///< which class activation maps look at; the last convolution
+  std::int64_t chunk = 0;  ///< evaluations at once; 0: chosen by memory
+  ProgressCallback progress{};  ///< told by methods of `samples` or `steps`, after each
 };
 
 /// A method of the registry.
@@ -56,6 +62,9 @@ struct MethodEntry {
   std::string_view tells_classes_apart;  ///< whether the map changes with the class
   std::string_view complete;             ///< whether the values sum to the score's difference
   std::string_view cost;                 ///< in forward passes; n is the number of `samples` or `steps`
+  /// Whether it rewrites the graph of the model, which must be a GraphModel. It then makes its own graphs
+  /// when `make` is called, and refuses operators that it has no rule for.
+  bool needs_graph = false;
   /// The method of a model. What is wrong with an option is thrown here, as the method's class says.
   AnyAttributor (*make)(const AnyModel& model, const MethodOptions& options);
 
@@ -98,6 +107,11 @@ inline IntegratedGradientsOptions refined_path(const MethodOptions& options) {
     path.tolerance = options.tolerance;
   }
   return path;
+}
+
+template <Composite (*composite)()>
+AnyAttributor relevance(const AnyModel& model, const MethodOptions&) {
+  return AnyAttributor(Lrp(model, composite()));
 }
 
 }  // namespace detail
@@ -182,6 +196,86 @@ std::span<const MethodEntry> methods() {
          path.baseline.reset();  // the blurred input is where it begins
          return AnyAttributor(IntegratedGradients(model, path, BlurPath{}));
        }},
+      {.name = "gradient_shap", .title = "Gradient SHAP",
+       .summary = "gradients at random places between baselines and the input",
+       .reference = "Lundberg, Lee 2017", .options = "samples baseline seed chunk",
+       .page = "gradient_shap", .class_name = "`GradientShap`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "on average", .cost = "1 + 2n",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(GradientShap(model, {.samples = options.samples,
+                                                   .baseline = options.baseline,
+                                                   .seed = options.seed,
+                                                   .chunk = options.chunk,
+                                                   .progress = options.progress}));
+       }},
+      {.name = "deep_lift", .title = "DeepLIFT",
+       .summary = "the score's change from a baseline, shared out by multipliers, on any graph",
+       .reference = "Shrikumar, Greenside, Kundaje 2017", .options = "baseline",
+       .page = "deep_lift", .class_name = "`DeepLift`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "3 to 4", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(DeepLift(model, {.baseline = options.baseline}));
+       }},
+      {.name = "deep_lift_shap", .title = "DeepSHAP",
+       .summary = "the mean of DeepLIFT over several baselines",
+       .reference = "Lundberg, Lee 2017", .options = "baseline chunk",
+       .page = "deep_lift", .class_name = "`DeepLiftShap`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "1 + 4 a baseline", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(DeepLiftShap(model, {.baseline = options.baseline,
+                                                   .chunk = options.chunk,
+                                                   .progress = options.progress}));
+       }},
+      {.name = "lrp_epsilon_plus", .title = "LRP, epsilon and z-plus",
+       .summary = "relevance: convolutions share it over what speaks for them, linear layers over all",
+       .reference = "Bach et al. 2015", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::epsilon_plus`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "3 to 4", .needs_graph = true,
+       .make = &detail::relevance<&Composite::epsilon_plus>},
+      {.name = "lrp_epsilon_plus_flat", .title = "LRP, epsilon and z-plus, flat",
+       .summary = "the same, and the first operator shares alike",
+       .reference = "Bach et al. 2015", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::epsilon_plus_flat`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "3 to 4", .needs_graph = true,
+       .make = &detail::relevance<&Composite::epsilon_plus_flat>},
+      {.name = "lrp_epsilon_alpha2_beta1", .title = "LRP, epsilon and alpha-beta",
+       .summary = "relevance for and against: twice what speaks for a convolution, less what speaks against",
+       .reference = "Bach et al. 2015", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::epsilon_alpha2_beta1`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "5 to 7", .needs_graph = true,
+       .make = &detail::relevance<&Composite::epsilon_alpha2_beta1>},
+      {.name = "lrp_epsilon_alpha2_beta1_flat", .title = "LRP, epsilon and alpha-beta, flat",
+       .summary = "the same, and the first operator shares alike",
+       .reference = "Bach et al. 2015", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::epsilon_alpha2_beta1_flat`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "5 to 7", .needs_graph = true,
+       .make = &detail::relevance<&Composite::epsilon_alpha2_beta1_flat>},
+      {.name = "lrp_epsilon_gamma_box", .title = "LRP, epsilon and gamma, z-box",
+       .summary = "convolutions favour what speaks for them, pixels share between black and white",
+       .reference = "Montavon et al. 2019", .options = "low high",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::epsilon_gamma_box`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "5 to 9", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(Lrp(model, Composite::epsilon_gamma_box(options.low, options.high)));
+       }},
+      {.name = "excitation_backprop", .title = "excitation backpropagation",
+       .summary = "the score handed down to what excites, by positive weights alone",
+       .reference = "Zhang et al. 2016", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::excitation_backprop`",
+       .is_signed = "yes", .tells_classes_apart = "hardly", .complete = "up to what nothing excites", .cost = "3 to 4", .needs_graph = true,
+       .make = &detail::relevance<&Composite::excitation_backprop>},
+      {.name = "attn_lrp", .title = "AttnLRP",
+       .summary = "relevance through transformers: products halve it, softmax hands on its first-order terms",
+       .reference = "Achtibat et al. 2024", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::attn_lrp`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "3 to 4", .needs_graph = true,
+       .make = &detail::relevance<&Composite::attn_lrp>},
+      {.name = "cp_lrp", .title = "CP-LRP",
+       .summary = "relevance through transformers, with the attention held fixed",
+       .reference = "Ali et al. 2022", .options = "",
+       .page = "lrp", .class_name = "`Lrp`, `Composite::cp_lrp`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "3 to 4", .needs_graph = true,
+       .make = &detail::relevance<&Composite::cp_lrp>},
       {.name = "guided_backprop", .title = "guided backpropagation",
        .summary = "the gradient, where rectifiers pass back only its positive part",
        .reference = "Springenberg et al. 2014", .options = "",

@@ -15,6 +15,8 @@
 #include <salience/model/concepts.hpp>
 #include <salience/model/cuttable_model.hpp>
 #include <salience/model/layered_model.hpp>
+#include <salience/model/relevance_model.hpp>
+#include <salience/tensor/composite.hpp>
 #include <salience/tensor/layer.hpp>
 
 namespace salience {
@@ -56,6 +58,12 @@ class AnyModel {
           return AnyModel(held->from(layer, input));
         };
       }
+      if constexpr (DeepLiftModel<M>) {
+        against_ = [held](const at::Tensor& baseline) { return AnyModel(held->against(baseline)); };
+      }
+      if constexpr (RelevanceModel<M>) {
+        relevant_ = [held](const Composite& composite) { return AnyModel(held->relevant(composite)); };
+      }
       if constexpr (SampleAwareModel<M>) {
         for_samples_ = [held](const at::Tensor& samples) {
           return AnyModel(detail::for_samples(*held, samples));
@@ -96,6 +104,19 @@ class AnyModel {
     return from_(layer, input);
   }
 
+  /// The model against a baseline: see DeepLiftModel. Throws ModelError if the model in it is none, and what
+  /// that throws.
+  AnyModel against(const at::Tensor& baseline) const {
+    require_graph(static_cast<bool>(against_));
+    return against_(baseline);
+  }
+  /// The model with rules of relevance: see RelevanceModel. Throws ModelError if the model in it is none, and
+  /// what that throws.
+  AnyModel relevant(const Composite& composite) const {
+    require_graph(static_cast<bool>(relevant_));
+    return relevant_(composite);
+  }
+
   /// See SampleAwareModel: of a model that is none, the same.
   AnyModel for_samples(const at::Tensor& samples) const {
     return for_samples_ ? for_samples_(samples) : *this;
@@ -109,11 +130,20 @@ class AnyModel {
         "CuttableModel");
   }
 
+  static void require_graph(bool shown) {
+    if (shown) return;
+    throw ModelError(
+        "this method rewrites the graph of a model, and the one in this AnyModel shows none: it must hold a "
+        "ScriptModel or an ExportedModel");
+  }
+
   std::function<at::Tensor(const at::Tensor&)> call_;
   std::function<Tapped(const at::Tensor&, std::span<const std::string>)> tapped_;
   std::function<std::vector<Layer>()> layers_;
   std::function<AnyModel(const std::string&)> until_;
   std::function<AnyModel(const std::string&, const at::Tensor&)> from_;
+  std::function<AnyModel(const at::Tensor&)> against_;
+  std::function<AnyModel(const Composite&)> relevant_;
   std::function<AnyModel(const at::Tensor&)> for_samples_;
 };
 

@@ -27,6 +27,7 @@
 #include <salience/model/detail/graph_programs.hpp>
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
+#include <salience/tensor/composite.hpp>
 #include <salience/tensor/layer.hpp>
 #include <salience/tensor/layer_point.hpp>
 #include <salience/tensor/parts.hpp>
@@ -50,7 +51,7 @@ class GraphModel {
   /// tensor or the option `output` names none of its entries.
   at::Tensor operator()(const at::Tensor& input) const {
     const auto run = [this](const at::Tensor& rows, const detail::HeldInputs& held) {
-      return std::vector{programs_->explained(programs_->whole()(rows, held).front())};
+      return std::vector{programs_->explained(programs_->whole()(rows, held))};
     };
     require(input);
     return takes(input) ? run(input, held_for(input)).front() : in_batches(input, run).front().whole();
@@ -75,7 +76,7 @@ class GraphModel {
     const auto run = [&](const at::Tensor& rows, const detail::HeldInputs& held) {
       const torch::jit::Stack stack = program(rows, held);  // the layers, and then the output
       std::vector<at::Tensor> tensors = detail::taken(stack, layers);
-      tensors.push_back(programs_->explained(stack.front()));
+      tensors.push_back(programs_->explained(stack));
       return tensors;
     };
     require(input);
@@ -176,6 +177,39 @@ class GraphModel {
     GraphModel result(programs_->rewritten(pass), held_);
     if (anew_)
       result.anew_ = [anew = anew_, pass](const auto& object) { return anew(object).rewritten(pass); };
+    return result;
+  }
+
+  /// This model against a baseline (N, ...), for DeepLIFT: what it gives is a pair for each sample, (N, 2,
+  /// ...), its output for the input and, second, that for the baseline, and the derivative of the first is
+  /// not the model's but DeepLIFT's multipliers. The rows of the baseline follow those of the calls (see
+  /// SampleAwareModel). The graphs are built once for all baselines.
+  ///
+  /// Throws ModelError, which names them, if there are operators that DeepLIFT has no rule for.
+  GraphModel against(const at::Tensor& baseline) const {
+    require(baseline);
+    const auto& place = programs_->options();
+    detail::HeldInput held{"baseline", detail::placement(place)(baseline.detach()), detail::SampleRows{}};
+    GraphModel result(programs_->deep_lifted(), held_.with(std::move(held)));
+    if (anew_) {
+      result.anew_ = [anew = anew_, baseline](const auto& object) { return anew(object).against(baseline); };
+    }
+    return result;
+  }
+
+  /// This model with the rules of layer-wise relevance propagation: it gives what this model gives, and what
+  /// comes back to its input, and to its layers, as the gradient of a score is their relevance. For the
+  /// method see Lrp.
+  ///
+  /// Throws ArgumentError for a number of the composite that is out of range, and ModelError, which names
+  /// them, if there are operators that have no rule.
+  GraphModel relevant(const Composite& composite) const {
+    detail::require_composite(composite);
+    GraphModel result(programs_->relevant(composite), held_);
+    if (anew_)
+      result.anew_ = [anew = anew_, composite](const auto& object) {
+        return anew(object).relevant(composite);
+      };
     return result;
   }
 

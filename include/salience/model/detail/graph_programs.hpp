@@ -21,6 +21,7 @@
 #include <salience/error.hpp>
 #include <salience/graph/chains.hpp>
 #include <salience/graph/cut.hpp>
+#include <salience/graph/deep_lift.hpp>
 #include <salience/graph/held_inputs.hpp>
 #include <salience/graph/in_place.hpp>
 #include <salience/graph/layers.hpp>
@@ -29,11 +30,13 @@
 #include <salience/graph/object_copy.hpp>
 #include <salience/graph/output.hpp>
 #include <salience/graph/prepare.hpp>
+#include <salience/graph/relevance.hpp>
 #include <salience/graph/runner.hpp>
 #include <salience/graph/taps.hpp>
 #include <salience/graph/writes.hpp>
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
+#include <salience/tensor/composite.hpp>
 #include <salience/tensor/layer_point.hpp>
 #include <salience/tensor/parts.hpp>
 #include <salience/tensor/tensor.hpp>
@@ -65,11 +68,19 @@ inline void rewrite(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit:
 /// first asked for, and kept.
 class GraphPrograms {
  public:
+  /// How what a program leaves is read.
+  enum class Reads {
+    output,
+    pairs,      ///< also what it leaves last, the output for a baseline
+    relevance,  ///< what comes back is to be relevance
+  };
+
   GraphPrograms(std::shared_ptr<const MarkedGraph> marked, ModelOptions options,
-                std::vector<GraphPass> passes = {})
+                std::vector<GraphPass> passes = {}, Reads reads = Reads::output)
       : marked_(std::move(marked)),
         options_(std::move(options)),
         passes_(std::move(passes)),
+        reads_(reads),
         whole_(prepared(tapped_graph(*marked_->graph, marked_->object, {}))) {}
 
   const MarkedGraph& marked() const noexcept { return *marked_; }
@@ -94,6 +105,9 @@ class GraphPrograms {
 
   /// The same with one more pass, the last of its stage.
   std::shared_ptr<const GraphPrograms> rewritten(GraphPass pass) const {
+    return rewritten(std::move(pass), reads_);
+  }
+  std::shared_ptr<const GraphPrograms> rewritten(GraphPass pass, Reads reads) const {
     std::shared_ptr<const MarkedGraph> marked = marked_;
     std::vector<GraphPass> passes = passes_;
     if (pass.stage == PassStage::before_taps) {
@@ -105,7 +119,27 @@ class GraphPrograms {
     } else {
       passes.push_back(std::move(pass));
     }
-    return std::make_shared<const GraphPrograms>(std::move(marked), options_, std::move(passes));
+    return std::make_shared<const GraphPrograms>(std::move(marked), options_, std::move(passes), reads);
+  }
+
+  /// The same, which is DeepLIFT's: see DeepLiftRewrite. Built when it is first asked for, and kept.
+  std::shared_ptr<const GraphPrograms> deep_lifted() const {
+    const std::lock_guard lock(building_);
+    if (!deep_lifted_) {
+      deep_lifted_ =
+          rewritten({.name = "DeepLIFT", .run = &deep_lift, .stage = PassStage::after_folding}, Reads::pairs);
+    }
+    return deep_lifted_;
+  }
+
+  /// The same, whose derivative is relevance: see RelevanceRewrite.
+  std::shared_ptr<const GraphPrograms> relevant(const Composite& composite) const {
+    return rewritten(
+        {.name = "layer-wise relevance propagation",
+         .run = [composite](auto& graph,
+                            const auto& object) { propagate_relevance(graph, object, composite); },
+         .stage = PassStage::after_folding},
+        Reads::relevance);
   }
 
   /// The same with an object of the same type.
@@ -113,7 +147,7 @@ class GraphPrograms {
     const Recording recording;
     auto marked = std::make_shared<const MarkedGraph>(marked_->graph, object, marked_->input, marked_->held,
                                                       marked_->parts);
-    return std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_);
+    return std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_, reads_);
   }
 
   /// The same until these points, which are its output: kept for who asks again.
@@ -128,7 +162,7 @@ class GraphPrograms {
     auto marked =
         std::make_shared<const MarkedGraph>(graph_until(*marked_->graph, marked_->object, points),
                                             marked_->object, marked_->input, marked_->held, marked_->parts);
-    auto made = std::make_shared<const GraphPrograms>(std::move(marked), std::move(options), passes_);
+    auto made = std::make_shared<const GraphPrograms>(std::move(marked), std::move(options), passes_, reads_);
     keep(until_, key, std::shared_ptr<const GraphPrograms>(made));
     return made;
   }
@@ -169,7 +203,7 @@ class GraphPrograms {
     auto marked = std::make_shared<const MarkedGraph>(
         graphs.behind, marked_->object, marked_->input.of_batch(), HeldInputs(), std::move(parts));
     auto made = std::make_shared<Cut>();
-    made->behind = std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_);
+    made->behind = std::make_shared<const GraphPrograms>(std::move(marked), options_, passes_, reads_);
     made->held = graphs.held;
     made->in_branch = graphs.in_branch;
     if (!graphs.beside->outputs().empty()) made->beside = prepared(unmarked(graphs.beside));
@@ -178,8 +212,12 @@ class GraphPrograms {
     return made;
   }
 
-  /// The tensor to explain in what the model returns.
-  at::Tensor explained(const c10::IValue& output) const { return tensor_output(output, options_.output); }
+  /// The tensor to explain in what a program leaves.
+  at::Tensor explained(const torch::jit::Stack& outputs) const {
+    const at::Tensor output = tensor_output(outputs.front(), options_.output);
+    if (reads_ == Reads::pairs) return at::stack({output, tensor_output(outputs.back(), options_.output)}, 1);
+    return reads_ == Reads::relevance ? begun(output) : output;
+  }
 
  private:
   /// Remembers the last few: each may have weights of its own (Prepare::fast).
@@ -230,12 +268,14 @@ class GraphPrograms {
   std::shared_ptr<const MarkedGraph> marked_;
   ModelOptions options_;
   std::vector<GraphPass> passes_;
+  Reads reads_;
   Runner whole_;
   mutable std::mutex building_;
   mutable std::map<std::vector<std::string>, Runner> tapped_;  ///< by their layers
   // By their points.
   mutable std::map<std::string, std::shared_ptr<const GraphPrograms>> until_;
   mutable std::map<std::string, std::shared_ptr<const Cut>> cuts_;
+  mutable std::shared_ptr<const GraphPrograms> deep_lifted_;
 };
 
 }  // namespace salience::detail
