@@ -273,6 +273,7 @@ find_peers() {
   installed "$PEERS" captum tqdm packaging || pip_install "$PEERS" --no-deps captum tqdm packaging
   installed "$PEERS" grad-cam ttach || pip_install "$PEERS" --no-deps grad-cam==1.5.7 ttach==0.0.3  # pytorch-grad-cam
   installed "$PEERS" quantus || pip_install "$PEERS" --no-deps quantus==0.6.0
+  installed "$PEERS" zennit || pip_install "$PEERS" --no-deps zennit==0.5.1
   # for what docs/how-to/export.md shows
   installed "$PEERS" timm || pip_install "$PEERS" --no-deps timm==1.0.31 safetensors pyyaml huggingface_hub
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
