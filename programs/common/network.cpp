@@ -5,7 +5,9 @@
 #include <salience/picture/image_io.hpp>
 #include <salience/target/target_selector.hpp>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -127,15 +129,22 @@ Preprocess preprocessor(const Settings& settings) {
                     sal::Normalize{settings.mean, settings.std});
 }
 
-at::Tensor black(const Settings& settings, const Preprocess& preprocess) {
-  const sal::Image picture(settings.height, settings.width, static_cast<int>(settings.mean.size()));
+namespace {
+
+at::Tensor grey(const Settings& settings, const Preprocess& preprocess, std::uint8_t brightness) {
+  sal::Image picture(settings.height, settings.width, static_cast<int>(settings.mean.size()));
+  std::ranges::fill(picture.pixels(), brightness);
   return preprocess(picture).to(device(settings), dtype(settings));
 }
 
+}  // namespace
+
+at::Tensor black(const Settings& settings, const Preprocess& preprocess) {
+  return grey(settings, preprocess, 0);
+}
+
 at::Tensor white(const Settings& settings, const Preprocess& preprocess) {
-  sal::Image picture(settings.height, settings.width, static_cast<int>(settings.mean.size()));
-  std::ranges::fill(picture.pixels(), std::uint8_t{255});
-  return preprocess(picture).to(device(settings), dtype(settings));
+  return grey(settings, preprocess, 255);
 }
 
 sal::Labels class_labels(sal::Labels labels, const sal::GraphModel& model, const at::Tensor& input) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "../support.hpp"
+#include "body_network.hpp"
 
 using namespace salience;
 using support::contains;
@@ -23,15 +24,9 @@ using torch::jit::Module;
 
 namespace {
 
-/// A network of one function of x; it may use the weights w (3, 3, 3, 3), v (3, 4) and b (3).
-Module network(const std::string& body) {
-  Module made("Net");
-  made.register_parameter("w", normal({3, 3, 3, 3}, at::kDouble, 1) * 0.5, false);
-  made.register_parameter("v", normal({3, 4}, at::kDouble, 2), false);
-  made.register_parameter("b", normal({3}, at::kDouble, 3), false);
-  made.define("def forward(self, x):\n" + body);
-  return made;
-}
+const std::string& head = support::logits_of_y;
+
+Module network(const std::string& body) { return support::body_network(body); }
 
 /// The sum of the values minus f(x) - f(b), over the latter, of the sample that is worst; and that the figure
 /// of the attribution says the same, and each sample is what it is alone.
@@ -57,7 +52,6 @@ double incompleteness(const Module& module, const at::Tensor& x,
 }
 
 const at::Tensor pictures = normal({3, 3, 8, 8}, at::kDouble, 4);
-const std::string head = "  return torch.matmul(y.mean([2, 3]), self.v)\n";
 
 }  // namespace
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "../support.hpp"
+#include "body_network.hpp"
 
 using namespace salience;
 using support::contains;
@@ -34,16 +35,9 @@ using torch::jit::Module;
 namespace {
 
 const at::Tensor pictures = normal({2, 3, 8, 8}, at::kDouble, 4);
-const std::string head = "  return torch.matmul(y.mean([2, 3]), self.v)\n";
+const std::string& head = support::logits_of_y;
 
-Module network(const std::string& body) {
-  Module made("Net");
-  made.register_parameter("w", normal({3, 3, 3, 3}, at::kDouble, 1) * 0.5, false);
-  made.register_parameter("v", normal({3, 4}, at::kDouble, 2), false);
-  made.register_parameter("b", normal({3}, at::kDouble, 3) * 0.3, false);
-  made.define("def forward(self, x):\n" + body);
-  return made;
-}
+Module network(const std::string& body) { return support::body_network(body, 0.3); }
 
 /// One linear layer of 3 inputs and 2 outputs, alone.
 struct Linear {

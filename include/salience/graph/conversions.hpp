@@ -1,8 +1,13 @@
-// What rules ask of single nodes: conversions to whole numbers, and what is written into the module.
+// What rules ask of single nodes: their operands and outputs, conversions to whole numbers, writes into the
+// module.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <set>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/script.h>
@@ -11,6 +16,41 @@
 #include <salience/tensor/operator_algebra.hpp>
 
 namespace salience::detail {
+
+/// Whether a tensor is given there: an optional one that is None is none.
+inline bool is_a_tensor(const torch::jit::Value* value) {
+  if (!holds_tensors(value->type())) return false;
+  const auto known = torch::jit::toIValue(value);
+  return !known || known->isTensor();
+}
+
+/// The tensors that a node reads, also those in lists: in the places of tensors_in of its inputs.
+inline std::vector<const torch::jit::Value*> operands_of(const torch::jit::Node* node) {
+  std::vector<const torch::jit::Value*> operands;
+  for (const torch::jit::Value* input : node->inputs()) {
+    if (input->type()->kind() == c10::TypeKind::ListType && holds_tensors(input->type())) {
+      const auto elements = input->node()->inputs();
+      operands.insert(operands.end(), elements.begin(), elements.end());
+    } else if (is_a_tensor(input)) {
+      operands.push_back(input);
+    }
+  }
+  return operands;
+}
+
+/// Whether nothing reads more than a node's first output.
+inline bool only_first_output_is_read(const torch::jit::Node* node) {
+  const auto outputs = node->outputs();
+  return std::none_of(outputs.begin() + 1, outputs.end(),
+                      [](const torch::jit::Value* output) { return output->hasUses(); });
+}
+
+/// "aten::gt, aten::sort"
+inline std::string listed(const std::set<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
 
 /// The kind, whether or not the node gives indices too.
 inline std::string_view plain_kind(const torch::jit::Node* node) {

@@ -22,6 +22,7 @@
 #include <salience/graph/deep_lift_rules.hpp>
 #include <salience/graph/functional.hpp>
 #include <salience/graph/nodes.hpp>
+#include <salience/graph/norms.hpp>
 #include <salience/graph/rule_node.hpp>
 #include <salience/graph/twin.hpp>
 #include <salience/tensor/operator_algebra.hpp>
@@ -33,27 +34,18 @@ namespace salience::detail {
 class DeepLiftRewrite {
  public:
   DeepLiftRewrite(torch::jit::Graph& graph, const torch::jit::Module& object)
-      : twin_(graph, object, graph.inputs().at(1), baseline_of(graph, object)) {}
+      : twin_(graph, object, graph.inputs().at(1),
+              graph.addInput("baseline")->setType(c10::TensorType::get())) {}
 
   void operator()() {
     twin_([this](torch::jit::Node* node, torch::jit::Node* twin) { treat(node, twin); });
     if (refused_.empty()) return;
-    std::string list;
-    for (const std::string& kind : refused_) list += (list.empty() ? "" : ", ") + kind;
-    throw ModelError(concat("DeepLIFT has no rule for ", list,
+    throw ModelError(concat("DeepLIFT has no rule for ", listed(refused_),
                             ", which the score goes through: its values would not sum to the change of the "
                             "score. Integrated Gradients takes any operator"));
   }
 
  private:
-  /// A further input; of a model that writes into its own, a copy of it.
-  static torch::jit::Value* baseline_of(torch::jit::Graph& graph, const torch::jit::Module& object) {
-    torch::jit::Value* baseline = graph.addInput("baseline")->setType(c10::TensorType::get());
-    if (Aliases(graph, object).writers(graph.inputs().at(1)).empty()) return baseline;
-    const torch::jit::WithInsertPoint first(*graph.nodes().begin());
-    return graph.insert(c10::aten::clone, {baseline});
-  }
-
   /// What a node is to DeepLIFT.
   struct Treatment {
     bool known = false;
@@ -67,16 +59,9 @@ class DeepLiftRewrite {
 
   /// How many of the tensors that a node reads depend on the input.
   std::size_t changing(const torch::jit::Node* node) const {
-    std::size_t count = 0;
-    for (const torch::jit::Value* input : node->inputs()) {
-      if (!twin_.has(input)) continue;
-      if (input->type()->kind() == c10::TypeKind::ListType) {
-        for (const torch::jit::Value* element : input->node()->inputs()) count += twin_.has(element) ? 1 : 0;
-      } else {
-        ++count;
-      }
-    }
-    return count;
+    const std::vector<const torch::jit::Value*> operands = operands_of(node);
+    return static_cast<std::size_t>(std::count_if(
+        operands.begin(), operands.end(), [this](const auto* operand) { return twin_.has(operand); }));
   }
 
   Treatment treatment(const torch::jit::Node* node) const {
@@ -116,25 +101,16 @@ class DeepLiftRewrite {
   }
 
   static Treatment max_pool(const torch::jit::Node* node, std::string_view kind) {
-    for (std::size_t i = 1; i < node->outputs().size(); ++i) {
-      if (node->output(i)->hasUses()) return {};
-    }
+    if (!only_first_output_is_read(node)) return {};
     const std::int64_t dimensions = spatial_of(kind);
     const bool adaptive = kind.find("adaptive") != std::string_view::npos;
     return {dimensions > 0, [adaptive, dimensions](const RuleCall& call) {
-              return max_pool_rule(call, adaptive ? "adaptive" : "", dimensions);
+              return max_pool_rule(call, adaptive, dimensions);
             }};
   }
 
-  static bool reads_no_more_outputs(const torch::jit::Node* node) {
-    for (std::size_t i = 1; i < node->outputs().size(); ++i) {
-      if (node->output(i)->hasUses()) return false;
-    }
-    return true;
-  }
-
   Treatment of_several_steps(const torch::jit::Node* node, std::string_view kind, bool only_first) const {
-    if (!reads_no_more_outputs(node)) return {};
+    if (!only_first_output_is_read(node)) return {};
     if (kind == "aten::batch_norm") return {only_first && is_known(node->input(5), false), {}};
     if (kind == "aten::div" || kind == "aten::divide" || kind == "aten::true_divide") {
       if (node->inputs().size() > 2) return {};  // with a rounding mode
@@ -155,32 +131,11 @@ class DeepLiftRewrite {
       return {true, [](const RuleCall& call) { return maximum_rule(call, -1.0); }};
     if (kind == "aten::softmax" || kind == "aten::_softmax") return {true, &softmax_rule};
     if (kind == "aten::log_softmax" || kind == "aten::_log_softmax") return {true, &log_softmax_rule};
-    if (kind == "aten::layer_norm" || kind == "aten::native_layer_norm")
-      return {true, [](const RuleCall& call) { return layer_norm_rule(call, true); }};
-    if (kind == "aten::rms_norm")
-      return {true, [](const RuleCall& call) { return layer_norm_rule(call, false); }};
-    if (kind == "aten::group_norm") {
-      return {true, [](const RuleCall& call) {
-                return group_norm_rule(call, call.argument(1).toInt(), call.argument(2),
-                                       call.argument(4).toDouble());
-              }};
-    }
-    if (kind == "aten::native_group_norm") {
-      return {true, [](const RuleCall& call) {
-                return group_norm_rule(call, call.argument(6).toInt(), call.argument(1),
-                                       call.argument(7).toDouble());
-              }};
-    }
-    if (kind == "aten::_native_batch_norm_legit" &&
-        node->inputs().size() == 6) {  // what InstanceNorm is made of
-      return {is_known(node->input(3), true), &batch_statistics_rule};
-    }
-    if (kind == "aten::instance_norm") {
-      if (is_known(node->input(5), false)) return {true, {}};  // linear, with statistics of its own
-      return {is_known(node->input(5), true), [](const RuleCall& call) {
-                return group_norm_rule(call, call.tensor(0).size(1), call.argument(1),
-                                       call.argument(7).toDouble());
-              }};
+    if (kind == "aten::instance_norm" && is_known(node->input(5), false))
+      return {true, {}};  // linear, with statistics of its own
+    if (const auto norm = norm_places(node)) {
+      const bool certain = kind != "aten::instance_norm" || is_known(node->input(5), true);
+      return {certain, [places = *norm](const RuleCall& call) { return norm_rule(call, places); }};
     }
     if (kind == "aten::linalg_vector_norm" || kind == "aten::norm" || kind == "aten::frobenius_norm") {
       const auto order = torch::jit::toIValue(node->input(1));

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -12,6 +11,7 @@
 
 #include <salience/graph/attention.hpp>
 #include <salience/graph/deep_lift_rules.hpp>
+#include <salience/graph/norms.hpp>
 #include <salience/graph/rule_node.hpp>
 
 namespace salience::detail {
@@ -87,45 +87,13 @@ inline at::Tensor norm_multiplied(const at::Tensor& u, const at::Tensor& u0, at:
   return centred ? of_c.sub_(of_c.mean(dimensions, true)) : of_c;
 }
 
-/// LayerNorm, and RMSNorm without centring.
-inline std::vector<at::Tensor> layer_norm_rule(const RuleCall& plain, bool centred) {
+/// Any norm of its own input.
+inline std::vector<at::Tensor> norm_rule(const RuleCall& plain, const NormPlaces& places) {
   const PairedCall call(plain);
-  const at::Tensor u = call.tensor(0);
-  std::vector<std::int64_t> dimensions;
-  for (std::size_t i = 0; i < call.argument(1).toIntVector().size(); ++i)
-    dimensions.push_back(-1 - static_cast<std::int64_t>(i));
-  const c10::IValue& weight = call.argument(2);
-  const c10::IValue& eps = call.argument(centred ? 4 : 3);
-  const double small = eps.isDouble() ? eps.toDouble() : epsilon_of(u);
-  const at::Tensor gradient = weight.isTensor() ? call.gradient.mul(weight.toTensor()) : call.gradient;
-  return {norm_multiplied(u, call.base(0), dimensions, centred, small, gradient)};
-}
-
-/// A norm over groups of channels; InstanceNorm has one channel in each.
-inline std::vector<at::Tensor> group_norm_rule(const RuleCall& plain, std::int64_t groups,
-                                               const c10::IValue& weight, double eps) {
-  const PairedCall call(plain);
-  const at::Tensor u = call.tensor(0);
-  std::vector<std::int64_t> channels(static_cast<std::size_t>(u.dim()), 1);
-  channels[1] = u.size(1);
-  const at::Tensor gradient =
-      weight.isTensor() ? call.gradient.mul(weight.toTensor().view(channels)) : call.gradient;
-  const auto grouped = [&](const at::Tensor& tensor) { return tensor.reshape({u.size(0), groups, -1}); };
+  const NormCall norm(call, places);
   return {
-      norm_multiplied(grouped(u), grouped(call.base(0)), {2}, true, eps, grouped(gradient)).view(u.sizes())};
-}
-
-/// A norm of each channel over all else.
-inline std::vector<at::Tensor> batch_statistics_rule(const RuleCall& plain) {
-  const PairedCall call(plain);
-  const at::Tensor u = call.tensor(0);
-  std::vector<std::int64_t> dimensions{0}, channels(static_cast<std::size_t>(u.dim()), 1);
-  for (std::int64_t d = 2; d < u.dim(); ++d) dimensions.push_back(d);
-  channels[1] = u.size(1);
-  const c10::IValue& weight = call.argument(1);
-  const at::Tensor gradient =
-      weight.isTensor() ? call.gradient.mul(weight.toTensor().view(channels)) : call.gradient;
-  return {norm_multiplied(u, call.base(0), dimensions, true, call.argument(5).toDouble(), gradient)};
+      norm.back(norm_multiplied(norm.laid_out(call.tensor(0)), norm.laid_out(call.base(0)), norm.dimensions(),
+                                norm.centred(), norm.eps(), norm.laid_out(norm.weighted(call.gradient))))};
 }
 
 /// The length of vectors, sqrt(sum of squares).

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -131,14 +130,16 @@ inline std::vector<at::Tensor> switched(const PairedCall& call, const at::Tensor
   return result;
 }
 
+/// A number of the type of what is handed back.
+inline at::Tensor number_like(const c10::IValue& value, const at::Tensor& gradient) {
+  return value.isTensor() ? value.toTensor().to(gradient.scalar_type())
+                          : at::full({}, value.toScalar(), gradient.options());
+}
+
 /// where(c, a, b).
 inline std::vector<at::Tensor> where_rule(const RuleCall& plain) {
   const PairedCall call(plain);
-  const at::ScalarType type = call.gradient.scalar_type();
-  const auto number = [&](const c10::IValue& value) {
-    return value.isTensor() ? value.toTensor().to(type)
-                            : at::full({}, value.toScalar(), call.gradient.options());
-  };
+  const auto number = [&](const c10::IValue& value) { return number_like(value, call.gradient); };
   const at::Tensor a = number(call.argument(1)), b = number(call.argument(2));
   const at::Tensor step = a.add(number(call.beside[1])).sub(b.add(number(call.beside[2]))).mul_(0.5);
   at::Tensor of_a, of_b;
@@ -154,10 +155,8 @@ inline std::vector<at::Tensor> where_rule(const RuleCall& plain) {
 inline std::vector<at::Tensor> filled_rule(const RuleCall& plain) {
   const PairedCall call(plain);
   const at::ScalarType type = call.gradient.scalar_type();
-  const c10::IValue& filling = call.argument(2);
-  const at::Tensor value = filling.isTensor() ? filling.toTensor().to(type)
-                                              : at::full({}, filling.toScalar(), call.gradient.options());
-  const at::Tensor step = value.sub(call.tensor(0).add(call.base(0)).mul_(0.5));
+  const at::Tensor step =
+      number_like(call.argument(2), call.gradient).sub(call.tensor(0).add(call.base(0)).mul_(0.5));
   at::Tensor of_value, of_x;
   std::vector<at::Tensor> result =
       switched(call, call.tensor(1).to(type), call.base(1).to(type), step, of_value, of_x);
@@ -191,13 +190,12 @@ inline at::Tensor maxima_multiplied(const at::Tensor& u, const at::Tensor& u0, c
 }
 
 /// Pooling by maxima, with windows that may overlap, over the last `dimensions` dimensions.
-inline std::vector<at::Tensor> max_pool_rule(const RuleCall& plain, std::string_view kind,
-                                             std::int64_t dimensions) {
+inline std::vector<at::Tensor> max_pool_rule(const RuleCall& plain, bool adaptive, std::int64_t dimensions) {
   const PairedCall call(plain);
   const auto places = [&](const at::Tensor& of) {
     const auto list = [&](std::size_t i) { return call.argument(i).toIntVector(); };
     at::Tensor found;
-    if (kind.find("adaptive") != std::string_view::npos) {
+    if (adaptive) {
       const std::vector<std::int64_t> size = list(1);
       found = dimensions == 1   ? std::get<1>(at::adaptive_max_pool1d(of, size))
               : dimensions == 2 ? std::get<1>(at::adaptive_max_pool2d(of, size))

@@ -85,20 +85,9 @@ class Dependence {
   }
 
   void visit(const torch::jit::Node* node) {
-    if (node->kind() == c10::prim::If) {
-      for (const torch::jit::Block* branch : node->blocks()) {
-        for (std::size_t i = 0; i < node->outputs().size(); ++i) {
-          if ((*this)(branch->outputs()[i])) add(node->outputs()[i]);
-        }
-      }
-    } else if (node->kind() == c10::prim::Loop) {
-      const torch::jit::Block* body = node->blocks().at(0);
-      for (std::size_t i = 0; i < node->outputs().size(); ++i) {
-        if (!(*this)(node->inputs()[i + 2]) && !(*this)(body->outputs()[i + 1])) continue;
-        add(body->inputs()[i + 1]);
-        add(node->outputs()[i]);
-      }
-    } else if (reads(node) && !ignores_contents(node)) {
+    const bool blocks =
+        carried_through_blocks(node, *this, [this](const torch::jit::Value* value) { add(value); });
+    if (!blocks && reads(node) && !ignores_contents(node)) {
       for (const torch::jit::Value* output : node->outputs()) add(output);
     }
     for (const torch::jit::Value* output : node->outputs()) {

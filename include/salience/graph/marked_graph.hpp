@@ -12,7 +12,6 @@
 #include <salience/graph/held_inputs.hpp>
 #include <salience/graph/input_sizes.hpp>
 #include <salience/graph/layer_channels.hpp>
-#include <salience/graph/product_names.hpp>
 #include <salience/graph/writes.hpp>
 #include <salience/tensor/parts.hpp>
 
@@ -41,9 +40,7 @@ struct MarkedGraph {
         held(std::move(others)),
         parts(std::move(packed)),
         written(written_attributes(*graph, object)),
-        channels(*graph, object) {
-    name_products(*graph);
-  }
+        channels(*graph, object) {}
 };
 
 }  // namespace salience::detail

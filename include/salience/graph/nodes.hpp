@@ -43,6 +43,30 @@ inline std::vector<torch::jit::Node*> with_blocks(torch::jit::Node* node) {
   return all;
 }
 
+/// Carries a property of values through a branch or a loop, from what comes in, and what its blocks leave, to
+/// what goes on: whether the node is one. `has(value)` says who has it, `add(value)` gives it; of a loop to
+/// be repeated until nothing changes.
+template <class Has, class Add>
+bool carried_through_blocks(const torch::jit::Node* node, const Has& has, const Add& add) {
+  const auto outputs = node->outputs();
+  if (node->kind() == c10::prim::If) {
+    for (const torch::jit::Block* branch : node->blocks()) {
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        if (has(branch->outputs()[i])) add(outputs[i]);
+      }
+    }
+    return true;
+  }
+  if (node->kind() != c10::prim::Loop) return false;
+  const torch::jit::Block* body = node->blocks().at(0);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (!has(node->inputs()[i + 2]) && !has(body->outputs()[i + 1])) continue;
+    add(body->inputs()[i + 1]);
+    add(outputs[i]);
+  }
+  return true;
+}
+
 /// Whether a value of that type may be a tensor, or hold one.
 inline bool holds_tensors(const c10::TypePtr& type) {
   const auto parts = type->containedTypes();

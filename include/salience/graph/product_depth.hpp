@@ -36,27 +36,12 @@ class BehindProducts {
 
  private:
   void visit(const torch::jit::Node* node, const Dependence& depends) {
-    const auto outputs = node->outputs();
-    if (node->kind() == c10::prim::If) {
-      for (const torch::jit::Block* branch : node->blocks()) {
-        for (std::size_t i = 0; i < outputs.size(); ++i) {
-          if ((*this)(branch->outputs()[i])) add(outputs[i]);
-        }
-      }
-    } else if (node->kind() == c10::prim::Loop) {
-      const torch::jit::Block* body = node->blocks().at(0);
-      for (std::size_t i = 0; i < outputs.size(); ++i) {
-        if (!(*this)(node->inputs()[i + 2]) && !(*this)(body->outputs()[i + 1])) continue;
-        add(body->inputs()[i + 1]);
-        add(outputs[i]);
-      }
-    } else {
-      const std::string_view kind = kind_of(node);
-      const bool product =
-          multiplies_operands(kind) && kind != "aten::mul" && kind != "aten::multiply" && depends.reads(node);
-      if (product || std::any_of(node->inputs().begin(), node->inputs().end(), std::cref(*this)))
-        values_.insert(outputs.begin(), outputs.end());
-    }
+    if (carried_through_blocks(node, *this, [this](const torch::jit::Value* value) { add(value); })) return;
+    const std::string_view kind = kind_of(node);
+    const bool product =
+        multiplies_operands(kind) && kind != "aten::mul" && kind != "aten::multiply" && depends.reads(node);
+    if (product || std::any_of(node->inputs().begin(), node->inputs().end(), std::cref(*this)))
+      values_.insert(node->outputs().begin(), node->outputs().end());
   }
 
   std::unordered_set<const torch::jit::Value*> values_;

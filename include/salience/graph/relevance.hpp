@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <set>
@@ -19,6 +18,7 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/conversions.hpp>
 #include <salience/graph/dependence.hpp>
 #include <salience/graph/fold.hpp>
 #include <salience/graph/functional.hpp>
@@ -56,10 +56,8 @@ class RelevanceRewrite {
       treat(node);
     }
     if (refused_.empty()) return;
-    std::string list;
-    for (const std::string& kind : refused_) list += (list.empty() ? "" : ", ") + kind;
-    throw ModelError(
-        concat("layer-wise relevance propagation has no rule for ", list, ", which the score goes through"));
+    throw ModelError(concat("layer-wise relevance propagation has no rule for ", listed(refused_),
+                            ", which the score goes through"));
   }
 
  private:
@@ -75,27 +73,12 @@ class RelevanceRewrite {
 
   /// The places of the tensors that depend on the input, among tensors_in(inputs).
   std::vector<std::size_t> changing(const torch::jit::Node* node) const {
+    const std::vector<const torch::jit::Value*> operands = operands_of(node);
     std::vector<std::size_t> places;
-    std::size_t place = 0;
-    for (const torch::jit::Value* input : node->inputs()) {
-      if (input->type()->kind() == c10::TypeKind::ListType && holds_tensors(input->type())) {
-        for (const torch::jit::Value* element : input->node()->inputs()) {
-          if (changes(element)) places.push_back(place);
-          ++place;
-        }
-      } else if (is_a_tensor(input)) {
-        if (changes(input)) places.push_back(place);
-        ++place;
-      }
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      if (changes(operands[i])) places.push_back(i);
     }
     return places;
-  }
-
-  /// Whether a tensor is given there: an optional one that is None is none.
-  static bool is_a_tensor(const torch::jit::Value* value) {
-    if (!holds_tensors(value->type())) return false;
-    const auto known = torch::jit::toIValue(value);
-    return !known || known->isTensor();
   }
 
   static std::optional<std::size_t> place_of_tensor(const torch::jit::Node* node, std::size_t input) {
@@ -116,8 +99,8 @@ class RelevanceRewrite {
       const Origin origin{kind_of(node), known.same_as};
       if (overwritten.output) depends_.add(read, node->output(0));
       torch::jit::Value* ruled = put_rule(node, known.rule, {});
-      for (torch::jit::Value* value : {overwritten.output ? read : ruled, ruled}) {
-        if (value == ruled) depends_.add(value, value);
+      depends_.add(ruled, ruled);
+      for (const torch::jit::Value* value : {overwritten.output ? read : ruled, ruled}) {
         origins_[value] = origin;
         if (behind) behind_product_.add(value);
       }
@@ -136,9 +119,7 @@ class RelevanceRewrite {
     if (is_max_pool(kind) || kind == "aten::amax" || kind == "aten::amin" || kind == "aten::max" ||
         kind == "aten::min" || kind == "aten::maximum" || kind == "aten::minimum")
       return {true, {}};  // the largest takes all
-    for (std::size_t i = 1; i < node->outputs().size(); ++i) {
-      if (node->output(i)->hasUses()) return {};
-    }
+    if (!only_first_output_is_read(node)) return {};
     const std::size_t first = data.front();
     const auto passed = [first](const RuleCall& call) { return passed_rule(call, first); };
     if (is_kinked_curve(kind) || is_smooth_curve(kind) || kind == "aten::square" || kind == "aten::neg")
@@ -149,37 +130,22 @@ class RelevanceRewrite {
       return {true, [](const RuleCall& call) { return shared_rule(call, relevance_epsilon); }};
     if (kind == "aten::div" || kind == "aten::divide" || kind == "aten::true_divide")
       return {first == 0 && node->inputs().size() == 2, passed, node->input(0)};  // the divisor is held
-    if (kind == "aten::mul" || kind == "aten::multiply") return product_by_number(node, data);
+    const bool by_number = kind == "aten::mul" || kind == "aten::multiply";
+    if (by_number && data.size() == 1) return {true, passed, node->input(first)};
     if (multiplies_operands(kind)) return data.size() == 1 ? linear(node, first) : product(node, data);
     return of_several_steps(node, kind, first, composite_.products);
   }
 
-  RelevanceTreatment product_by_number(const torch::jit::Node* node, const std::vector<std::size_t>& data) {
-    if (data.size() == 1) {
-      const std::size_t place = data.front();
-      return {true, [place](const RuleCall& call) { return passed_rule(call, place); }, node->input(place)};
-    }
-    return product(node, data);
-  }
-
   RelevanceTreatment product(const torch::jit::Node* node, const std::vector<std::size_t>& data) const {
     if (data.size() != 2) return {};
-    const std::string_view what = kind_of(node);
+    const std::string_view kind = kind_of(node);
     if (data[0] == 0 &&
-        (adds_first(what) || what == "aten::addcmul"))  // it and a linear product make up the sum
+        (adds_first(kind) || kind == "aten::addcmul"))  // it and a linear product make up the sum
       return {true, [](const RuleCall& call) { return shared_rule(call, relevance_epsilon); }};
     if (composite_.products == Composite::Products::halve)
       return {true, [](const RuleCall& call) { return halved_rule(call, relevance_epsilon); }};
-    std::vector<const torch::jit::Value*> operands;
-    for (const torch::jit::Value* input : node->inputs()) {
-      if (input->type()->kind() == c10::TypeKind::ListType && holds_tensors(input->type())) {
-        for (const torch::jit::Value* element : input->node()->inputs()) operands.push_back(element);
-      } else if (is_a_tensor(input)) {
-        operands.push_back(input);
-      }
-    }
+    const std::vector<const torch::jit::Value*> operands = operands_of(node);
     const bool one = is_gate(operands.at(data[0])), other = is_gate(operands.at(data[1]));
-    const std::string_view kind = kind_of(node);
     if (one == other && kind != "aten::mul" && kind != "aten::multiply")
       return {true, [](const RuleCall& call) { return halved_rule(call, relevance_epsilon); }};
     const std::optional<std::size_t> gate =

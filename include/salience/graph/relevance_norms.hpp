@@ -1,15 +1,12 @@
 // The relevance of operators of several steps: norms, whose deviation is held fixed, and attention.
 #pragma once
 
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <vector>
 
 #include <torch/script.h>
 
 #include <salience/graph/attention.hpp>
+#include <salience/graph/norms.hpp>
 #include <salience/graph/relevance_rules.hpp>
 #include <salience/graph/rule_node.hpp>
 
@@ -39,44 +36,16 @@ inline at::Tensor norm_relevance(const at::Tensor& u, at::IntArrayRef dimensions
   return u.mul(centred ? back.sub(back.mean(dimensions, true)) : back);
 }
 
-/// LayerNorm, and RMSNorm without centring.
-inline std::vector<at::Tensor> layer_norm_relevance(const RuleCall& call, bool centred, double epsilon) {
-  std::vector<std::int64_t> dimensions;
-  for (std::size_t i = 0; i < call.argument(1).toIntVector().size(); ++i)
-    dimensions.push_back(-1 - static_cast<std::int64_t>(i));
-  const c10::IValue &weight = call.argument(2), &eps = call.argument(centred ? 4 : 3);
-  const double small = eps.isDouble() ? eps.toDouble() : epsilon_of(call.tensor(0));
+/// Any norm of its own input.
+inline std::vector<at::Tensor> norm_rule_of_relevance(const RuleCall& call, const NormPlaces& places,
+                                                      double epsilon) {
+  const NormCall norm(call, places);
   const at::Tensor shares = shares_of(call.gradient, call.output, epsilon);
-  const at::Tensor own = norm_relevance(call.tensor(0), dimensions, centred, small,
-                                        weight.isTensor() ? shares.mul(weight.toTensor()) : shares);
+  const at::Tensor own =
+      norm.back(norm_relevance(norm.laid_out(call.tensor(0)), norm.dimensions(), norm.centred(), norm.eps(),
+                               norm.laid_out(norm.weighted(shares))));
   note_affine(call, shares, own);
   return {own};
-}
-
-/// A norm over groups of channels.
-inline std::vector<at::Tensor> group_norm_relevance(const RuleCall& call, std::int64_t groups,
-                                                    const c10::IValue& weight, double eps, double epsilon) {
-  const at::Tensor u = call.tensor(0);
-  std::vector<std::int64_t> channels(static_cast<std::size_t>(u.dim()), 1);
-  channels[1] = u.size(1);
-  const at::Tensor shares = shares_of(call.gradient, call.output, epsilon);
-  const at::Tensor weighted = weight.isTensor() ? shares.mul(weight.toTensor().view(channels)) : shares;
-  const auto grouped = [&](const at::Tensor& tensor) { return tensor.reshape({u.size(0), groups, -1}); };
-  const at::Tensor own = norm_relevance(grouped(u), {2}, true, eps, grouped(weighted)).view(u.sizes());
-  note_affine(call, shares, own);
-  return {own};
-}
-
-/// A norm of each channel over all else, which a decomposed InstanceNorm has.
-inline std::vector<at::Tensor> batch_statistics_relevance(const RuleCall& call, double epsilon) {
-  const at::Tensor u = call.tensor(0);
-  std::vector<std::int64_t> dimensions{0}, channels(static_cast<std::size_t>(u.dim()), 1);
-  for (std::int64_t d = 2; d < u.dim(); ++d) dimensions.push_back(d);
-  channels[1] = u.size(1);
-  const c10::IValue& weight = call.argument(1);
-  const at::Tensor shares = shares_of(call.gradient, call.output, epsilon);
-  return {norm_relevance(u, dimensions, true, call.argument(5).toDouble(),
-                         weight.isTensor() ? shares.mul(weight.toTensor().view(channels)) : shares)};
 }
 
 /// a sigmoid(b): the gate is held, and the first half takes all.

@@ -8,6 +8,7 @@
 #include <torch/script.h>
 
 #include <salience/graph/nodes.hpp>
+#include <salience/graph/norms.hpp>
 #include <salience/graph/relevance_norms.hpp>
 #include <salience/graph/relevance_rules.hpp>
 #include <salience/graph/rule_node.hpp>
@@ -53,31 +54,11 @@ inline RelevanceTreatment of_several_steps(const torch::jit::Node* node, std::st
     return {true, [](const RuleCall& call) { return passed_rule(call, 0); }};
   if (kind == "aten::linalg_vector_norm" || kind == "aten::norm")
     return {true, [](const RuleCall& call) { return shared_rule(call, relevance_epsilon); }};
-  if (kind == "aten::_native_batch_norm_legit" && node->inputs().size() == 6)
-    return {is_known(node->input(3), true),
-            [](const RuleCall& call) { return batch_statistics_relevance(call, relevance_epsilon); }};
-  if (kind == "aten::layer_norm" || kind == "aten::native_layer_norm")
-    return {true, [](const RuleCall& call) { return layer_norm_relevance(call, true, relevance_epsilon); }};
-  if (kind == "aten::rms_norm")
-    return {true, [](const RuleCall& call) { return layer_norm_relevance(call, false, relevance_epsilon); }};
-  if (kind == "aten::group_norm") {
-    return {true, [](const RuleCall& call) {
-              return group_norm_relevance(call, call.argument(1).toInt(), call.argument(2),
-                                          call.argument(4).toDouble(), relevance_epsilon);
-            }};
-  }
-  if (kind == "aten::native_group_norm") {
-    return {true, [](const RuleCall& call) {
-              return group_norm_relevance(call, call.argument(6).toInt(), call.argument(1),
-                                          call.argument(7).toDouble(), relevance_epsilon);
-            }};
-  }
-  if (kind == "aten::instance_norm") {
-    if (is_known(node->input(5), false))
-      return {true, [](const RuleCall& call) { return affine_relevance(call, relevance_epsilon); }};
-    return {true, [](const RuleCall& call) {
-              return group_norm_relevance(call, call.tensor(0).size(1), call.argument(1),
-                                          call.argument(7).toDouble(), relevance_epsilon);
+  if (kind == "aten::instance_norm" && is_known(node->input(5), false))  // linear, with statistics of its own
+    return {true, [](const RuleCall& call) { return affine_relevance(call, relevance_epsilon); }};
+  if (const auto norm = norm_places(node)) {
+    return {true, [places = *norm](const RuleCall& call) {
+              return norm_rule_of_relevance(call, places, relevance_epsilon);
             }};
   }
   if (kind == "aten::glu") return {true, &half_of_gate};

@@ -8,7 +8,6 @@
 
 #include <torch/script.h>
 
-#include <salience/error.hpp>
 #include <salience/graph/dependence.hpp>
 #include <salience/graph/nodes.hpp>
 
@@ -27,6 +26,10 @@ class Twin {
   Twin(torch::jit::Graph& graph, const torch::jit::Module& object, torch::jit::Value* input,
        torch::jit::Value* baseline)
       : graph_(graph), depends_(graph, object, input) {
+    if (!aliases().writers(input).empty()) {  // what the model writes into its input goes into a copy
+      const torch::jit::WithInsertPoint first(*graph.nodes().begin());
+      baseline = graph.insert(c10::aten::clone, {baseline});
+    }
     twins_.emplace(input, baseline);
   }
 

@@ -12,6 +12,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/detail/adaptive_integral.hpp>
+#include <salience/method/detail/completeness.hpp>
 #include <salience/method/detail/fixed_rule.hpp>
 #include <salience/method/detail/gradient_walk.hpp>
 #include <salience/method/detail/path_integrator.hpp>

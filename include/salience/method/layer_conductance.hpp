@@ -15,7 +15,7 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
-#include <salience/method/detail/adaptive_integral.hpp>
+#include <salience/method/detail/completeness.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
@@ -180,7 +180,7 @@ class LayerConductance {
   static void collect(const std::vector<Sum>& sums, const at::Tensor& input, Attribution& result) {
     const at::Tensor end_scores = result.score.to(at::kCPU, at::kDouble);
     std::vector<std::int64_t> evaluations;
-    std::vector<double> completeness, relative;
+    std::vector<double> totals, changes;
     for (std::size_t n = 0; n < sums.size(); ++n) {
       const auto position = static_cast<std::int64_t>(n);
       const Sum& sum = sums[n];
@@ -196,12 +196,11 @@ class LayerConductance {
         result.values[position].copy_(map);
       }
       evaluations.push_back(sum.evaluations);
-      completeness.push_back(total - change);
-      relative.push_back(detail::ratio(total - change, change));
+      totals.push_back(total);
+      changes.push_back(change);
     }
     result.evaluations = detail::vector_tensor<std::int64_t>(evaluations);
-    result.completeness_error = detail::vector_tensor<double>(completeness);
-    result.relative_completeness_error = detail::vector_tensor<double>(relative);
+    detail::fill_in_completeness(result, totals, changes);
   }
 
   M model_;

@@ -13,12 +13,10 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <salience/method/detail/completeness.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience::detail {
-
-/// |a / b|, where nothing of nothing is 0.
-inline double ratio(double a, double b) { return a == 0.0 ? 0.0 : std::abs(a / b); }
 
 struct Tolerances {
   double completeness;       // relative; infinite: any

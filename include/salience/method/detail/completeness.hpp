@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
+#include <cstddef>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,19 +12,30 @@
 
 namespace salience::detail {
 
-/// What the sums of the values lack of the changes of the score.
-inline void fill_in_completeness(Attribution& result, const at::Tensor& base_scores) {
-  const at::Tensor sums = result.values.flatten(1).sum(at::IntArrayRef{1}, false, at::kDouble).to(at::kCPU);
-  const at::Tensor changes =
-      result.score.to(at::kCPU, at::kDouble).sub(base_scores.to(at::kCPU, at::kDouble));
+/// |a / b|, where nothing of nothing is 0.
+inline double ratio(double a, double b) { return a == 0.0 ? 0.0 : std::abs(a / b); }
+
+/// What the sums of each sample's values lack of the changes of its score.
+inline void fill_in_completeness(Attribution& result, const std::vector<double>& sums,
+                                 const std::vector<double>& changes) {
   std::vector<double> errors, relative;
-  for (std::int64_t n = 0; n < sums.numel(); ++n) {
-    const double change = changes[n].item<double>(), error = sums[n].item<double>() - change;
-    errors.push_back(error);
-    relative.push_back(error == 0.0 ? 0.0 : std::abs(error / change));
+  for (std::size_t n = 0; n < sums.size(); ++n) {
+    errors.push_back(sums[n] - changes[n]);
+    relative.push_back(ratio(errors.back(), changes[n]));
   }
   result.completeness_error = vector_tensor<double>(errors);
   result.relative_completeness_error = vector_tensor<double>(relative);
+}
+
+/// The same of the values as they are, whose baselines have these scores, (N).
+inline void fill_in_completeness(Attribution& result, const at::Tensor& base_scores) {
+  const auto numbers = [](const at::Tensor& tensor) {
+    const at::Tensor dense = tensor.to(at::kCPU, at::kDouble).contiguous();
+    return std::vector<double>(dense.data_ptr<double>(), dense.data_ptr<double>() + dense.numel());
+  };
+  const auto wide = [](const at::Tensor& tensor) { return tensor.to(at::kCPU, at::kDouble); };
+  fill_in_completeness(result, numbers(result.values.flatten(1).sum(at::IntArrayRef{1}, false, at::kDouble)),
+                       numbers(wide(result.score).sub(wide(base_scores))));
 }
 
 }  // namespace salience::detail

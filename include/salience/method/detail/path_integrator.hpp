@@ -12,7 +12,7 @@
 
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
-#include <salience/method/detail/adaptive_integral.hpp>
+#include <salience/method/detail/completeness.hpp>
 #include <salience/method/detail/path_sample.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/path.hpp>
@@ -151,7 +151,7 @@ class PathIntegrator {
   void collect(const Work& work, const PathSettings& settings, const std::vector<PathSum>& sums,
                const at::Tensor& input, Attribution& result) const {
     std::vector<std::int64_t> evaluations;
-    std::vector<double> completeness, relative;
+    std::vector<double> totals, changes;
     result.values = input.detach().new_empty(input.sizes()).zero_();
     for (std::size_t n = 0; n < sums.size(); ++n) {
       const auto position = static_cast<std::int64_t>(n);
@@ -165,12 +165,11 @@ class PathIntegrator {
         result.values[position].copy_((settings.multiply_by_inputs ? sum.map : sum.gradient).mul(share));
       }
       evaluations.push_back(sum.evaluations);
-      completeness.push_back(total - change);
-      relative.push_back(ratio(total - change, change));
+      totals.push_back(total);
+      changes.push_back(change);
     }
     result.evaluations = vector_tensor<std::int64_t>(evaluations);
-    result.completeness_error = vector_tensor<double>(completeness);
-    result.relative_completeness_error = vector_tensor<double>(relative);
+    fill_in_completeness(result, totals, changes);
   }
 
   GradientAttributor<M> gradient_;

@@ -30,6 +30,7 @@
 #include <salience/graph/object_copy.hpp>
 #include <salience/graph/output.hpp>
 #include <salience/graph/prepare.hpp>
+#include <salience/graph/product_names.hpp>
 #include <salience/graph/relevance.hpp>
 #include <salience/graph/runner.hpp>
 #include <salience/graph/taps.hpp>
@@ -114,8 +115,7 @@ class GraphPrograms {
       const Recording recording;
       std::shared_ptr<torch::jit::Graph> graph = marked_->graph->copy();
       rewrite(graph, marked_->object, pass);
-      marked = std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->input,
-                                                   marked_->held, marked_->parts);
+      marked = with_graph(std::move(graph));
     } else {
       passes.push_back(std::move(pass));
     }
@@ -134,12 +134,16 @@ class GraphPrograms {
 
   /// The same, whose derivative is relevance: see RelevanceRewrite.
   std::shared_ptr<const GraphPrograms> relevant(const Composite& composite) const {
-    return rewritten(
+    const Recording recording;
+    std::shared_ptr<torch::jit::Graph> graph = marked_->graph->copy();
+    name_products(*graph);  // while it has its marks
+    std::vector<GraphPass> passes = passes_;
+    passes.push_back(
         {.name = "layer-wise relevance propagation",
-         .run = [composite](auto& graph,
-                            const auto& object) { propagate_relevance(graph, object, composite); },
-         .stage = PassStage::after_folding},
-        Reads::relevance);
+         .run = [composite](auto& of, const auto& object) { propagate_relevance(of, object, composite); },
+         .stage = PassStage::after_folding});
+    return std::make_shared<const GraphPrograms>(with_graph(std::move(graph)), options_, std::move(passes),
+                                                 Reads::relevance);
   }
 
   /// The same with an object of the same type.
@@ -159,10 +163,9 @@ class GraphPrograms {
     if (const auto known = until_.find(key); known != until_.end()) return known->second;
     ModelOptions options = options_;
     options.output.clear();
-    auto marked =
-        std::make_shared<const MarkedGraph>(graph_until(*marked_->graph, marked_->object, points),
-                                            marked_->object, marked_->input, marked_->held, marked_->parts);
-    auto made = std::make_shared<const GraphPrograms>(std::move(marked), std::move(options), passes_, reads_);
+    auto made = std::make_shared<const GraphPrograms>(
+        with_graph(graph_until(*marked_->graph, marked_->object, points)), std::move(options), passes_,
+        reads_);
     keep(until_, key, std::shared_ptr<const GraphPrograms>(made));
     return made;
   }
@@ -220,6 +223,12 @@ class GraphPrograms {
   }
 
  private:
+  /// The marked graph with another graph of the same inputs.
+  std::shared_ptr<const MarkedGraph> with_graph(std::shared_ptr<torch::jit::Graph> graph) const {
+    return std::make_shared<const MarkedGraph>(std::move(graph), marked_->object, marked_->input,
+                                               marked_->held, marked_->parts);
+  }
+
   /// Remembers the last few: each may have weights of its own (Prepare::fast).
   template <class Made>
   static void keep(std::map<std::string, Made>& known, const std::string& key, const Made& made) {
