@@ -240,16 +240,17 @@ class AttributeDataset(unittest.TestCase):
             shutil.copy(self.images / name, images), shutil.copy(self.masks / name, masks)
         command = ["--model", MODEL, "--images", images, "--masks", masks, "--size", f"{SIZE}x{SIZE}", "--metrics",
                    "pointing,deletion,infidelity", "--seed", 3]  # fmt: skip
-        done = subprocess.run([*map(str, [program("SALIENCE_EVALUATE"), *command, "--method", "grad_cam", "--output",
+        # A map whose values are all different: rounding, which is another in a batch, would order those that tie.
+        done = subprocess.run([*map(str, [program("SALIENCE_EVALUATE"), *command, "--method", "vanilla", "--output",
                                folder / "theirs"])], capture_output=True, text=True, timeout=300)  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
         with open(folder / "theirs/metrics.csv", newline="") as file:
             values = {(row["image"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
-        done = dataset(*command, "--method", "grad_cam", "--output", folder / "ours")
+        done = dataset(*command, "--method", "vanilla", "--output", folder / "ours")
         self.assertEqual(done.returncode, 0, done.stderr)
         for record in logged(folder / "ours"):
             for metric in ("pointing", "deletion", "infidelity"):
-                self.assertAlmostEqual(record["methods"]["grad_cam"][metric], values[record["path"], metric], 4)
+                self.assertAlmostEqual(record["methods"]["vanilla"][metric], values[record["path"], metric], 6)
 
     def test_outputs_that_are_not_logits_of_several_classes(self):
         torch.manual_seed(6)
