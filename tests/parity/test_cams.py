@@ -20,13 +20,14 @@ from torchvision import models
 # pytorch-grad-cam imports OpenCV and scikit-learn for what is not used here.
 _absent = ("cv2", "sklearn", "sklearn.decomposition")
 with unittest.mock.patch.dict(sys.modules, {name: unittest.mock.MagicMock() for name in _absent}):
-    from pytorch_grad_cam import (ActivationsAndGradients, EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM,
+    from pytorch_grad_cam import (ActivationsAndGradients, EigenCAM, EigenGradCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM,
                                   XGradCAM)
 
 PEERS = {"grad_cam": GradCAM, "grad_cam_pp": GradCAMPlusPlus, "hires_cam": HiResCAM, "xgrad_cam": XGradCAM,
-         "layer_cam": LayerCAM, "eigen_cam": EigenCAM}
+         "layer_cam": LayerCAM, "eigen_cam": EigenCAM, "eigen_grad_cam": EigenGradCAM}
 BOUNDS = {
-    "eigen_cam": {"float64": 1e-6},  # pytorch-grad-cam converts this one's result to float32
+    "eigen_cam": {"float64": 1e-6},  # pytorch-grad-cam converts these ones' results to float32
+    "eigen_grad_cam": {"float64": 1e-6},
     # It divides by the sum of a channel's activations, which comes near 0 where they have both signs, so after a convolution or
     # BatchNorm; there rounding grows a millionfold. Measured: 3e-10 in float64, 1e-1 in float32 (unprepared 5e-2).
     "xgrad_cam": {"float64": 1e-8, "float32": 0.3},
@@ -65,8 +66,9 @@ def peer_maps(twin, layer, x, target):
     # Its epsilon of 1e-6 is fixed; A/c and c*G leave all of the formula but that, which becomes 1e-6/c^2.
     c = 2.0**30
     maps["grad_cam_pp"] = raw_map(twin, "grad_cam_pp", activations / c, gradients * c)
-    if maps["eigen_cam"].max() < -maps["eigen_cam"].min():  # its sign is the one that LAPACK happens to give
-        maps["eigen_cam"] = -maps["eigen_cam"]
+    for method in ("eigen_cam", "eigen_grad_cam"):
+        if maps[method].max() < -maps[method].min():  # its sign is the one that LAPACK happens to give
+            maps[method] = -maps[method]
     return maps
 
 

@@ -95,6 +95,7 @@ void add_layer_methods(std::vector<Task>& tasks, const std::string& model_name, 
   add("Guided Grad-CAM", GuidedGradCam(model, options));
   add("LayerCAM", LayerCam(model, options));
   add("Eigen-CAM", EigenCam(model, options));
+  add("KPCA-CAM", KpcaCam(model, options));
   tasks.push_back({model_name + ", an Explanation", [model, x, options] {
                      const Explanation explanation(model, x, TargetSelector{}, options);
                      return bytes(explanation.guided_grad_cam()) + bytes(explanation.gradient());

@@ -3,15 +3,37 @@
 
 #include <concepts>
 #include <exception>
-#include <tuple>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/linalg_eigh_ops.h>
 #include <ATen/ops/linalg_svd_ops.h>
 
 #include <salience/error.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience {
+
+namespace detail {
+
+/// A principal component has no sign: (N, 1, h, w) such that the map's largest absolute value is positive.
+inline at::Tensor largest_upwards(const at::Tensor& map, const at::Tensor& like) {
+  const at::Tensor turned = map.amax({1}, true).add(map.amin({1}, true)).lt(0.0);
+  return map.mul(turned.to(map.scalar_type()).mul(-2.0).add(1.0))
+      .view({like.size(0), 1, like.size(2), like.size(3)});
+}
+
+/// `decompose()`, whose failure is told of what was decomposed.
+template <class Decompose>
+auto principal(const at::Tensor& a, const Decompose& decompose) {
+  try {
+    return decompose();
+  } catch (const c10::Error& error) {
+    std::throw_with_nested(ModelError(concat("the layer's activations of shape ", shape(a),
+                                             " have no principal direction: ", first_cause(error))));
+  }
+}
+
+}  // namespace detail
 
 /// How a layer's activations and gradients become a class activation map: a call with the activations A and
 /// the gradients G = ds/dA, both (N, C, h, w), detached and in float32 at least, gives the signed map
@@ -114,18 +136,45 @@ struct FirstComponent {
   at::Tensor operator()(const at::Tensor& a, const at::Tensor&) const {
     at::Tensor places = a.flatten(2).transpose(1, 2);  // (N, hw, C)
     if (centred) places = places.sub(places.mean({1}, true));
-    at::Tensor u, s;
-    try {
-      std::tie(u, s, std::ignore) = at::_ops::linalg_svd::call(places, /*full_matrices=*/false, {});
-    } catch (const c10::Error& error) {
-      std::throw_with_nested(
-          ModelError(detail::concat("the layer's activations of shape ", detail::shape(a),
-                                    " have no principal direction: ", detail::first_cause(error))));
-    }
-    const at::Tensor map = u.select(2, 0).mul(s.select(1, 0).unsqueeze(1));
-    const at::Tensor turned = map.amax({1}, true).add(map.amin({1}, true)).lt(0.0);
-    return map.mul(turned.to(map.scalar_type()).mul(-2.0).add(1.0))
-        .view({a.size(0), 1, a.size(2), a.size(3)});
+    const auto [u, s, v] =
+        detail::principal(a, [&] { return at::_ops::linalg_svd::call(places, /*full_matrices=*/false, {}); });
+    return detail::largest_upwards(u.select(2, 0).mul(s.select(1, 0).unsqueeze(1)), a);
+  }
+};
+
+/// Eigen-CAM of activations times gradients, so that it knows the class: \f$ A \odot G \f$ projected on its
+/// first principal direction (pytorch-grad-cam's EigenGradCAM; there is no paper). Centred and signed as
+/// FirstComponent.
+struct FirstGradientComponent {
+  static constexpr bool needs_gradient = true;  ///< a backward pass is done for it
+  /// The signed map (N,1,h,w), of activations and gradients (N,C,h,w). Throws ModelError if they hold NaN or
+  /// infinity.
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor& g) const {
+    return FirstComponent{}(a.mul(g), {});
+  }
+};
+
+/// KPCA-CAM: the first component of kernel PCA of the places' activation vectors, centred before (Karmani,
+/// Sivakaran, Prasad, Ali, Yang, Tang: "KPCA-CAM: Visual Explainability of Deep Computer Vision Models using
+/// Kernel PCA", 2024), with the sigmoid kernel, \f$ \tanh(\gamma \, x^T y + 1) \f$. It knows no class; its
+/// sign is as FirstComponent's. Takes memory as the number of places squared and time as its cube: name a
+/// layer of at most some 30 x 30.
+struct FirstKernelComponent {
+  static constexpr bool needs_gradient = false;  ///< the forward pass is enough
+  double gamma = 0.0;                            ///< above 0; 0: 1 / C, as scikit-learn's
+
+  /// The signed map (N,1,h,w), of activations (N,C,h,w). Throws ModelError if they hold NaN or infinity.
+  at::Tensor operator()(const at::Tensor& a, const at::Tensor&) const {
+    if (!(gamma >= 0.0)) throw ArgumentError::out_of_range("gamma", gamma, "at least 0");
+    const at::Tensor rows = a.flatten(2).transpose(1, 2), places = rows.sub(rows.mean({1}, true));
+    const double scale = gamma > 0.0 ? gamma : 1.0 / static_cast<double>(a.size(1));
+    const at::Tensor kernel = places.matmul(places.transpose(1, 2)).mul_(scale).add_(1.0).tanh_();
+    const at::Tensor means = kernel.mean({1}, true);
+    const at::Tensor centred = kernel.sub(means).sub_(means.transpose(1, 2)).add_(kernel.mean({1, 2}, true));
+    const auto [values, vectors] =
+        detail::principal(a, [&] { return at::_ops::linalg_eigh::call(centred, "L"); });
+    const at::Tensor largest = values.select(1, -1).clamp_min(0.0).sqrt();
+    return detail::largest_upwards(vectors.select(2, -1).mul(largest.unsqueeze(1)), a);
   }
 };
 

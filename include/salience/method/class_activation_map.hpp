@@ -182,7 +182,8 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
 }  // namespace detail
 
 /// A class activation map by any weighting: one of the field's (method/cam_weighting.hpp) or the user's own.
-/// GradCam, GradCamPlusPlus, HiResCam, XGradCam, LayerCam and EigenCam are this with theirs.
+/// GradCam, GradCamPlusPlus, HiResCam, XGradCam, LayerCam, EigenCam, EigenGradCam and KpcaCam are this with
+/// theirs.
 ///
 ///     struct SignedMean {  // the gradients' signs alone
 ///       static constexpr bool needs_gradient = true;

@@ -1,4 +1,5 @@
-// GradCam, GradCamPlusPlus, HiResCam, XGradCam, LayerCam and EigenCam: class activation maps.
+// GradCam, GradCamPlusPlus, HiResCam, XGradCam, LayerCam, EigenCam, EigenGradCam and KpcaCam: class
+// activation maps.
 #pragma once
 
 #include <utility>
@@ -90,6 +91,26 @@ class EigenCam : public ClassActivationMap<M, FirstComponent> {
   /// `model` is a LayeredModel.
   explicit EigenCam(M model, CamOptions options = {}, FirstComponent weighting = {})
       : ClassActivationMap<M, FirstComponent>(std::move(model), std::move(options), weighting) {}
+};
+
+/// EigenGradCAM: the first principal component of activations times gradients, so for the target; see
+/// FirstGradientComponent. Otherwise as GradCam.
+template <class M>
+class EigenGradCam : public ClassActivationMap<M, FirstGradientComponent> {
+ public:
+  /// `model` is a LayeredModel.
+  explicit EigenGradCam(M model, CamOptions options = {})
+      : ClassActivationMap<M, FirstGradientComponent>(std::move(model), std::move(options), {}) {}
+};
+
+/// KPCA-CAM: the first component of a kernel PCA of the layer's activations, for no class in particular; see
+/// FirstKernelComponent for its option. Otherwise as GradCam.
+template <class M>
+class KpcaCam : public ClassActivationMap<M, FirstKernelComponent> {
+ public:
+  /// `model` is a LayeredModel.
+  explicit KpcaCam(M model, CamOptions options = {}, FirstKernelComponent weighting = {})
+      : ClassActivationMap<M, FirstKernelComponent>(std::move(model), std::move(options), weighting) {}
 };
 
 }  // namespace salience
