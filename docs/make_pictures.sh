@@ -29,12 +29,12 @@ explain() {
     --image examples/data/scene_star.png --seed 7 --threads 1 --output "$work/$1" "${@:2}" > "$work/$1.log"
 }
 
-# Left out: deep_lift_shap has one baseline here and is deep_lift; attn_lrp and cp_lrp are input_x_gradient, up to epsilon, in
+# Left out: attention_rollout and chefer, since the network has no attention; deep_lift_shap has one baseline here and is deep_lift; attn_lrp and cp_lrp are input_x_gradient, up to epsilon, in
 # a network without products.
 pixels=(vanilla input_x_gradient smooth_grad smooth_grad_sq var_grad integrated_gradients guided_ig blur_ig idgi
-        gradient_shap deep_lift lrp_epsilon_plus lrp_epsilon_plus_flat lrp_epsilon_alpha2_beta1
+        gradient_shap deep_lift deep_lift_reveal_cancel lrp_epsilon_plus lrp_epsilon_plus_flat lrp_epsilon_alpha2_beta1
         lrp_epsilon_alpha2_beta1_flat lrp_epsilon_gamma_box excitation_backprop guided_backprop deconvnet guided_grad_cam)
-maps=(grad_cam grad_cam_pp hires_cam xgrad_cam layer_cam eigen_cam)
+maps=(grad_cam grad_cam_pp hires_cam xgrad_cam layer_cam eigen_cam eigen_grad_cam kpca_cam full_grad)
 
 explain all --method "${pixels[@]}" "${maps[@]}"
 explain early --method hires_cam layer_cam --layer features.8

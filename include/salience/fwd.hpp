@@ -57,6 +57,7 @@ class GraphModel;
 class ScriptModel;
 class AnyModel;
 enum class LinearKind;
+enum class DeepLiftRule;
 struct Composite;
 namespace lrp {
 struct Epsilon;
@@ -139,6 +140,14 @@ template <class M>
 class DeepLiftShap;
 template <class M>
 class Lrp;
+template <class M>
+class FullGrad;
+struct AttentionOptions;
+template <class M>
+class AttentionRollout;
+struct CheferOptions;
+template <class M>
+class Chefer;
 struct InternalInfluenceOptions;
 template <class M>
 class InternalInfluence;
@@ -162,6 +171,8 @@ struct Elementwise;
 struct NormalisedActivation;
 struct PositiveGradient;
 struct FirstComponent;
+struct FirstGradientComponent;
+struct FirstKernelComponent;
 template <class M, class Weighting>
 class ClassActivationMap;
 template <class M>
@@ -176,6 +187,10 @@ template <class M>
 class LayerCam;
 template <class M>
 class EigenCam;
+template <class M>
+class EigenGradCam;
+template <class M>
+class KpcaCam;
 template <class M>
 class GuidedGradCam;
 class Explanation;

@@ -85,6 +85,8 @@ TEST_CASE("the registry: a method is that of its class, bit for bit") {
       {"xgrad_cam", AnyAttributor(XGradCam(layered))},
       {"layer_cam", AnyAttributor(LayerCam(layered))},
       {"eigen_cam", AnyAttributor(EigenCam(layered))},
+      {"eigen_grad_cam", AnyAttributor(EigenGradCam(layered))},
+      {"kpca_cam", AnyAttributor(KpcaCam(layered))},
       {"guided_grad_cam", AnyAttributor(GuidedGradCam(layered))},
   };
   std::size_t own_graph = 0;  // tests/script/relevance_test.cpp has those

@@ -3,6 +3,7 @@
 #include <salience/method/deep_lift.hpp>
 #include <salience/model/any_model.hpp>
 #include <salience/model/script_model.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 
 #include <doctest/doctest.h>
 
@@ -33,9 +34,12 @@ Module network(const std::string& body) { return support::body_network(body); }
 double incompleteness(const Module& module, const at::Tensor& x,
                       const Baseline& baseline = Baseline::zero()) {
   double worst = 0.0;
-  for (const Prepare prepare : {Prepare::none, Prepare::fast}) {
+  for (const auto& [prepare, rule] :
+       {std::pair(Prepare::none, DeepLiftRule::rescale), std::pair(Prepare::fast, DeepLiftRule::rescale),
+        std::pair(Prepare::none, DeepLiftRule::reveal_cancel),
+        std::pair(Prepare::fast, DeepLiftRule::reveal_cancel)}) {
     const ScriptModel model(module, {.prepare = prepare});
-    const DeepLift method{model, {.baseline = baseline}};
+    const DeepLift method{model, {.baseline = baseline, .rule = rule}};
     const Attribution a = method(x, ClassIndex{1});
     const at::Tensor change = model(x).select(1, 1).sub(model(baseline(x)).select(1, 1));
     CHECK(same(a.score, model(x).select(1, 1)));
@@ -73,44 +77,23 @@ TEST_CASE("DeepLIFT by hand: a rectifier hands back the quotient of the changes"
 }
 
 TEST_CASE("DeepLIFT sums to the change: activations of every kind, functional, in place and used twice") {
-  for (const char* activation : {"torch.relu(y)",
-                                 "torch.relu_(y)",
-                                 "torch.relu6(y * 4)",
-                                 "torch.gelu(y)",
-                                 "torch.silu(y)",
-                                 "torch.silu_(y)",
-                                 "torch.mish(y)",
-                                 "torch.hardswish(y)",
-                                 "torch.hardsigmoid(y)",
-                                 "torch.softplus(y)",
-                                 "torch.sigmoid(y)",
-                                 "torch.tanh(y)",
-                                 "torch.elu(y)",
-                                 "torch.selu(y)",
-                                 "torch.celu(y, 0.7)",
-                                 "torch.leaky_relu(y, 0.2)",
-                                 "torch.prelu(y, self.b)",
-                                 "torch.hardtanh(y)",
-                                 "torch.clamp(y, -0.3, 0.4)",
-                                 "torch.threshold(y, 0.1, 0.05)",
-                                 "y / (1 + y.abs())",
-                                 "torch.log_sigmoid(y)",
-                                 "torch.hardshrink(y)",
-                                 "torch.exp(y)",
-                                 "torch.abs(y)",
-                                 "y * y",
-                                 "y ** 3",
-                                 "torch.sqrt(y * y + 1)",
-                                 "torch.rsqrt(y.square() + 1)",
-                                 "torch.where(y > 0.1, y, y * 0.3)",
-                                 "y * (y > 0)",
-                                 "y * (y > 0.2).to(y.dtype)",
-                                 "y.masked_fill(y < 0, 0.25)",
-                                 "torch.relu(torch.relu(y) - 0.2)",
-                                 "torch.maximum(y, y.flip(3))",
-                                 "torch.minimum(y, 0.3 * y.flip(2))",
-                                 "y / (1 + y * y)",
-                                 "torch.cos(y)"}) {
+  for (const char* activation :
+       {"torch.relu(y)", "torch.relu_(y)", "torch.relu6(y * 4)", "torch.gelu(y)", "torch.silu(y)",
+        "torch.silu_(y)", "torch.mish(y)", "torch.hardswish(y)", "torch.hardsigmoid(y)", "torch.softplus(y)",
+        "torch.sigmoid(y)", "torch.tanh(y)", "torch.elu(y)", "torch.selu(y)", "torch.celu(y, 0.7)",
+        "torch.leaky_relu(y, 0.2)", "torch.prelu(y, self.b)", "torch.hardtanh(y)",
+        "torch.clamp(y, -0.3, 0.4)", "torch.threshold(y, 0.1, 0.05)", "y / (1 + y.abs())",
+        "torch.log_sigmoid(y)", "torch.hardshrink(y)", "torch.exp(y)", "torch.abs(y)", "y * y", "y ** 3",
+        "torch.sqrt(y * y + 1)", "torch.rsqrt(y.square() + 1)", "torch.where(y > 0.1, y, y * 0.3)",
+        "y * (y > 0)", "y * (y > 0.2).to(y.dtype)", "y.masked_fill(y < 0, 0.25)",
+        "torch.relu(torch.relu(y) - 0.2)", "torch.maximum(y, y.flip(3))", "torch.minimum(y, 0.3 * y.flip(2))",
+        "y / (1 + y * y)",
+        // A part alone would be out of their range, or far too large.
+        "torch.log1p(torch.relu(y * 5))", "torch.log(torch.softplus(y * 3))",
+        "y * torch.tanh(torch.log(1 + torch.exp(y)))", "torch.sqrt(torch.sigmoid(y))",
+        "torch.sqrt(torch.relu(y) + 1e-5) - torch.sqrt(torch.relu(-y) + 1e-5)",
+        "torch.relu(y).clamp(1e-6).pow(2.5).mean([2, 3], True).pow(1 / 2.5) + torch.relu(y)",
+        "torch.softmax(torch.log(torch.relu(y) + 1e-3) * 3, 1)", "torch.cos(y)"}) {
     CAPTURE(std::string(activation));
     const Module module = network(
         "  y = torch.conv2d(x, self.w, self.b, [1, 1], [1, 1])\n"
@@ -321,4 +304,147 @@ TEST_CASE("DeepLIFT in float32 is that in float64, also where inputs and baselin
       CHECK(at(narrow, x).sub(truth).norm().item<double>() < 2e-3 * truth.norm().item<double>());
     }
   }
+}
+
+TEST_CASE("RevealCancel by hand: min(a, b) is half of each, where Rescale sees one of them alone") {
+  Module module("Net");  // a - relu(a - b)
+  module.register_parameter("w", tensor({1.0, -1.0}, {1, 2}), false);
+  module.define(
+      "def forward(self, x):\n  y = x[:, :1] - torch.relu(torch.linear(x, self.w))\n"
+      "  return torch.cat([y, -y], 1)\n");
+  const ScriptModel model(module);
+  const at::Tensor x = tensor({5.0, 3.0, 2.0, 6.0}, {2, 2});
+  const Attribution a = DeepLift{model, {.rule = DeepLiftRule::reveal_cancel}}(x, ClassIndex{0});
+  CHECK(distance(a.values, tensor({1.5, 1.5, 1.0, 1.0}, {2, 2})) < 1e-15);
+  CHECK(distance(DeepLift{model}(x, ClassIndex{0}).values, tensor({0.0, 3.0, 2.0, 0.0}, {2, 2})) < 1e-15);
+}
+
+namespace {
+
+/// RevealCancel of tanh(x A) B behind relu, written out: the parts of each neuron and their multipliers.
+at::Tensor reveal_cancel_by_hand(const at::Tensor& x, const at::Tensor& x0, const at::Tensor& a,
+                                 const at::Tensor& b, const at::Tensor& c) {
+  const auto up = [](const at::Tensor& t) { return t.clamp_min(0); };
+  const auto down = [](const at::Tensor& t) { return t.clamp_max(0); };
+  struct Parts {
+    at::Tensor from, rises, falls;
+  };
+  // Of y = in W, where the change of each input is in one part only.
+  const auto linear = [&](const at::Tensor& change, const at::Tensor& w) {
+    return std::pair(up(change).mm(up(w)).add(down(change).mm(down(w))),
+                     up(change).mm(down(w)).add(down(change).mm(up(w))));
+  };
+  const auto curve = [](const Parts& u, const auto& f) {
+    const at::Tensor all = u.from + u.rises + u.falls;
+    return Parts{f(u.from), (f(u.from + u.rises) - f(u.from) + f(all) - f(u.from + u.falls)) * 0.5,
+                 (f(u.from + u.falls) - f(u.from) + f(all) - f(u.from + u.rises)) * 0.5};
+  };
+  const auto back = [&](const at::Tensor& change, const at::Tensor& w, const at::Tensor& of_rises,
+                        const at::Tensor& of_falls) {  // one multiplier for both parts of an input
+    const at::Tensor rising = of_rises.mm(up(w).t()) + of_falls.mm(down(w).t()),
+                     falling = of_rises.mm(down(w).t()) + of_falls.mm(up(w).t());
+    const at::Tensor still = (rising + falling) * 0.5;  // its parts may cancel, and then count
+    return at::where(change.gt(0), rising, at::where(change.lt(0), falling, still));
+  };
+  const auto relu = [](const at::Tensor& t) { return t.relu(); };
+  const auto tanh = [](const at::Tensor& t) { return t.tanh(); };
+  const at::Tensor dx = x - x0;
+  const auto [rises1, falls1] = linear(dx, a);
+  const Parts u1{x0.mm(a), rises1, falls1}, h1 = curve(u1, relu);
+  const auto [rises2, falls2] = linear(h1.rises + h1.falls, b);
+  const Parts u2{h1.from.mm(b), rises2, falls2}, h2 = curve(u2, tanh);
+  const at::Tensor m2 = c.t().expand_as(h2.from);  // of the score, the same for both parts
+  // The effect of a part over the part; of none its limit, by the derivative before the other part and behind
+  // it.
+  const auto quotient = [](const at::Tensor& effect, const at::Tensor& part, const Parts& u,
+                           const auto& slope) {
+    const at::Tensor limit = (slope(u.from) + slope(u.from + u.rises + u.falls)) * 0.5;
+    return at::where(part.eq(0), limit, effect / part);
+  };
+  const auto of_tanh = [](const at::Tensor& t) { return 1 - t.tanh().square(); };
+  const auto of_relu = [](const at::Tensor& t) { return t.gt(0).to(at::kDouble); };
+  const at::Tensor m1 = back(h1.rises + h1.falls, b, m2 * quotient(h2.rises, u2.rises, u2, of_tanh),
+                             m2 * quotient(h2.falls, u2.falls, u2, of_tanh));
+  return dx * back(dx, a, m1 * quotient(h1.rises, u1.rises, u1, of_relu),
+                   m1 * quotient(h1.falls, u1.falls, u1, of_relu));
+}
+
+}  // namespace
+
+TEST_CASE("RevealCancel through several layers, against the paper's formulas written out") {
+  const at::Tensor a = normal({5, 7}, at::kDouble, 11), b = normal({7, 6}, at::kDouble, 12),
+                   c = normal({6, 1}, at::kDouble, 13), x = normal({4, 5}, at::kDouble, 14);
+  Module module("Net");
+  module.register_parameter("a", a, false);
+  module.register_parameter("b", b, false);
+  module.register_parameter("c", c, false);
+  module.define(
+      "def forward(self, x):\n  y = torch.tanh(torch.relu(x @ self.a) @ self.b) @ self.c\n"
+      "  return torch.cat([y, -y], 1)\n");
+  for (const double level : {0.0, 0.7}) {
+    const DeepLift method{ScriptModel(module),
+                          {.baseline = Baseline::constant(level), .rule = DeepLiftRule::reveal_cancel}};
+    const at::Tensor truth = reveal_cancel_by_hand(x, at::full_like(x, level), a, b, c);
+    CHECK(distance(method(x, ClassIndex{0}).values, truth) < 1e-12);
+  }
+}
+
+TEST_CASE("RevealCancel does not depend on how a linear map is written") {
+  const std::string before = "  y = torch.conv2d(x, self.w, self.b, [1, 1], [1, 1])\n";
+  const auto values = [&](const std::string& middle) {
+    const DeepLift method{ScriptModel(network(before + middle + "  y = torch.relu(y)\n" + head)),
+                          {.rule = DeepLiftRule::reveal_cancel}};
+    return method(pictures, ClassIndex{1}).values;
+  };
+  const at::Tensor whole = values("");
+  CHECK(distance(values("  y = y.flatten(2).view([-1, 3, 8, 8]).contiguous()\n"), whole) < 1e-14);
+  CHECK(distance(values("  y = (y * -2.0) * -0.5\n"), whole) < 1e-14);
+  for (const char* same :
+       {"-(0.5 - y) + 0.5",
+        "y / 2.0 * 2.0",
+        "y / torch.sqrt(self.b * self.b).view([3, 1, 1]) * self.b.abs().view([3, 1, 1])",
+        "y / -self.b.view([3, 1, 1]) * -self.b.view([3, 1, 1])",
+        "1.0 - (1.0 - y)",
+        "torch.rsub(torch.rsub(y, 0.3), 0.3)",
+        "torch.add(torch.zeros_like(self.b).view([3, 1, 1]), y, alpha=2) * 0.5",
+        "torch.add(y * 0.5, y, alpha=0.5)",
+        "torch.stack([y * 0.25, y * 0.75]).sum(0)",
+        "torch.cat(torch.split(y, [1, 2], 1), 1)",
+        "torch.cat([torch.chunk(y, 2, 2)[0], torch.chunk(y, 2, 2)[1]], 2)",
+        "torch.stack(torch.unbind(y, 1), 1)",
+        "torch.cat([y, torch.ones_like(y)], 1)[:, :3]",
+        "y.unflatten(2, [2, 4]).flatten(2, 3)",
+        "y.mT.mT.movedim(1, 2).movedim(2, 1).contiguous()",
+        "y.flip([2]).flip([2]).roll(1, 3).roll(-1, 3)",
+        "y[:, [2, 0, 1]][:, [1, 2, 0]]",
+        "torch.constant_pad_nd(y, [1, 1, 2, 0], 0.7)[:, :, 2:, 1:-1]",
+        "y.repeat([1, 2, 1, 1])[:, :3]",
+        "y.double()",
+        "torch.avg_pool2d(y, [1, 1])",
+        "torch.avg_pool2d(torch.upsample_nearest2d(y, [16, 16]), [2, 2])",
+        "torch.pixel_unshuffle(torch.pixel_shuffle(torch.cat([y, y, y, y], 1), 2), 2)[:, 0:3]"}) {
+    CAPTURE(std::string(same));
+    CHECK(distance(values("  y = " + std::string(same) + "\n"), whole) < 1e-13);
+  }
+  CHECK(distance(values("  y = torch.conv2d(x, self.w * 0.25, None, [1, 1], [1, 1]) +"
+                        " torch.conv2d(x, self.w * 0.75, self.b, [1, 1], [1, 1])\n"),
+                 whole) < 1e-14);
+  const auto plain_norm = [&](Prepare prepare) {
+    const std::string norm =
+        "  y = torch.relu(torch.batch_norm(y, None, None, torch.tensor([0.1, -0.2, 0.3]).double(), "
+        "torch.tensor([0.5, 2., 1.]).double(), False, 0.1, 1e-5, False))\n";
+    return DeepLift{ScriptModel(network(before + norm + head), {.prepare = prepare}),
+                    {.rule = DeepLiftRule::reveal_cancel}}(pictures, ClassIndex{1})
+        .values;
+  };
+  CHECK(distance(plain_norm(Prepare::none), plain_norm(Prepare::fast)) < 1e-13);
+  // BatchNorm keeps both parts apart, and changes them where its weight is negative.
+  const std::string statistics =
+      "torch.tensor([0.1, -0.2, 0.3]).double(), torch.tensor([0.5, 2., 1.]).double()";
+  const at::Tensor normed =
+      values("  y = torch.batch_norm(y, self.b, self.b, " + statistics + ", False, 0.1, 1e-5, False)\n");
+  const at::Tensor scaled = values(
+      "  m, v = " + statistics + "\n  g = self.b * torch.rsqrt(v + 1e-5)\n" +
+      "  y = torch.conv2d(x, self.w * g.view([3, 1, 1, 1]), (self.b - m) * g + self.b, [1, 1], [1, 1])\n");
+  CHECK(distance(normed, scaled) < 1e-13);
 }

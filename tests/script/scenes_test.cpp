@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <salience/input/preprocessor.hpp>
 #include <salience/method/deep_lift.hpp>
+#include <salience/method/full_grad.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/gradient_shap.hpp>
@@ -16,6 +17,7 @@
 #include <salience/model/script_model.hpp>
 #include <salience/target/prediction.hpp>
 #include <salience/tensor/composite.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 #include <scene.hpp>
 
 #include <algorithm>
@@ -69,6 +71,8 @@ TEST_CASE("the network names the object, and every method's map falls on it") {
       {"xgrad_cam", XGradCam(model)},
       {"layer_cam", LayerCam(model)},
       {"eigen_cam", EigenCam(model)},
+      {"eigen_grad_cam", EigenGradCam(model)},
+      {"kpca_cam", KpcaCam(model)},
       {"guided_grad_cam", GuidedGradCam(model)},
       {"smooth_grad", SmoothGrad(GradientAttributor(model), {.samples = 20})},
       {"integrated_gradients", IntegratedGradients(model, {.steps = 20})},
@@ -77,6 +81,8 @@ TEST_CASE("the network names the object, and every method's map falls on it") {
       {"idgi", Idgi(model, {.steps = 20})},
       {"gradient_shap", GradientShap(model, {.samples = 20})},
       {"deep_lift", DeepLift(model)},
+      {"deep_lift_reveal_cancel", DeepLift(model, {.rule = DeepLiftRule::reveal_cancel})},
+      {"full_grad", FullGrad(model)},
       {"lrp_epsilon_plus", Lrp(model)},
       {"lrp_epsilon_plus_flat", Lrp(model, Composite::epsilon_plus_flat())},
       {"lrp_epsilon_alpha2_beta1", Lrp(model, Composite::epsilon_alpha2_beta1())},

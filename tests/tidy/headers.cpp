@@ -32,7 +32,9 @@ std::vector<sal::Attribution> of_any_model(const at::Tensor& x) {
           sal::HiResCam{layered}(x),
           sal::XGradCam{layered}(x),
           sal::LayerCam{layered}(x),
-          sal::EigenCam{convolutions}(x)};
+          sal::EigenCam{convolutions}(x),
+          sal::EigenGradCam{convolutions}(x),
+          sal::KpcaCam{convolutions}(x)};
 }
 
 std::vector<sal::Attribution> of_a_script(const sal::ScriptModel& model, const at::Tensor& x) {
@@ -47,6 +49,10 @@ std::vector<sal::Attribution> of_a_script(const sal::ScriptModel& model, const a
           sal::IntegratedGradients{model.from({"a", "b:input"}, x)}(model.until({"a", "b:input"})(x)),
           sal::LayerConductance{model, {.layer = "a"}}(x, sal::Neuron{1}),
           sal::DeepLift{model}(x),
+          sal::DeepLift{model, {.rule = sal::DeepLiftRule::reveal_cancel}}(x),
+          sal::FullGrad{model}(x),
+          sal::AttentionRollout{model}(x),
+          sal::Chefer{model}(x),
           sal::DeepLiftShap{model}(x),
           sal::Lrp{model, sal::Composite::epsilon_gamma_box()}(x),
           sal::GradientAttributor{model}(x, sal::SegmentationTarget{1}),

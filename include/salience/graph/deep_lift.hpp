@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -23,19 +24,23 @@
 #include <salience/graph/functional.hpp>
 #include <salience/graph/nodes.hpp>
 #include <salience/graph/norms.hpp>
+#include <salience/graph/reveal_cancel.hpp>
 #include <salience/graph/rule_node.hpp>
 #include <salience/graph/twin.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 #include <salience/tensor/operator_algebra.hpp>
 
 namespace salience::detail {
 
-/// Rewrites a graph so that its derivative is DeepLIFT's multipliers, with the rescale rule, against what its
+/// Rewrites a graph so that its derivative is DeepLIFT's multipliers, by one of its rules, against what its
 /// last input holds; its last output is what it gives for that.
 class DeepLiftRewrite {
  public:
-  DeepLiftRewrite(torch::jit::Graph& graph, const torch::jit::Module& object)
+  DeepLiftRewrite(torch::jit::Graph& graph, const torch::jit::Module& object, DeepLiftRule rule)
       : twin_(graph, object, graph.inputs().at(1),
-              graph.addInput("baseline")->setType(c10::TensorType::get())) {}
+              graph.addInput("baseline")->setType(c10::TensorType::get())) {
+    if (rule == DeepLiftRule::reveal_cancel) reveal_cancel_.emplace(graph, twin_);
+  }
 
   void operator()() {
     twin_([this](torch::jit::Node* node, torch::jit::Node* twin) { treat(node, twin); });
@@ -164,6 +169,10 @@ class DeepLiftRewrite {
     const Treatment known = by_condition ? chosen(node) : treatment(node);
     if (!known.known) {
       refused_.emplace(kind_of(node));
+    } else if (reveal_cancel_ && !by_condition && !known.rule) {
+      reveal_cancel_->linear(node);
+    } else if (reveal_cancel_ && !by_condition && is_curve(node)) {
+      reveal_and_cancel(node, twin);
     } else if (known.rule) {
       const Overwritten overwritten(node, twin_.aliases());
       torch::jit::Value *read = overwritten.kept(node), *read_by_twins = overwritten.kept(twin);
@@ -180,6 +189,27 @@ class DeepLiftRewrite {
       torch::jit::Value* ruled = put_rule(node, known.rule, beside);
       if (!overwritten.output) twin_.replaced(ruled, read_by_twins);
     }
+  }
+
+  static bool is_curve(const torch::jit::Node* node) {
+    return is_kinked_curve(kind_of(node)) || is_smooth_curve(kind_of(node));
+  }
+
+  void reveal_and_cancel(torch::jit::Node* node, torch::jit::Node* twin) {
+    const Overwritten overwritten(node, twin_.aliases());
+    torch::jit::Value *read = overwritten.kept(node), *read_by_twins = overwritten.kept(twin);
+    for (const std::size_t i : overwritten.inputs) {
+      if (twin->input(i) != node->input(i)) twin_.replaced(node->input(i), twin->input(i));
+    }
+    Rule rule;
+    std::vector<torch::jit::Value*> beside;
+    torch::jit::Value* part =
+        reveal_cancel_->activation(node, twin, is_smooth_curve(kind_of(node)), rule, beside);
+    if (overwritten.output) twin_.copied(read, node->output(0), read_by_twins);
+    torch::jit::Value* ruled = put_rule(node, std::move(rule), beside);
+    if (overwritten.output) return;
+    twin_.replaced(ruled, read_by_twins);
+    reveal_cancel_->tell(ruled, part);
   }
 
   /// Of a comparison with what does not depend on the input, or of a conversion of one: what is compared.
@@ -224,15 +254,17 @@ class DeepLiftRewrite {
   }
 
   Twin twin_;
+  std::optional<RevealCancel> reveal_cancel_;
   std::set<std::string> refused_;
   std::unordered_map<const torch::jit::Value*, torch::jit::Value*> conditions_;  ///< and what they compare
 };
 
 /// See DeepLiftRewrite.
-inline void deep_lift(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& object) {
+inline void deep_lift(std::shared_ptr<torch::jit::Graph>& graph, const torch::jit::Module& object,
+                      DeepLiftRule rule) {
   tidy_for_rules(graph);
   Functional(*graph, object)();
-  DeepLiftRewrite(*graph, object)();
+  DeepLiftRewrite(*graph, object, rule)();
 }
 
 }  // namespace salience::detail

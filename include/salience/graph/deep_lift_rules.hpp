@@ -61,14 +61,14 @@ at::Tensor curve_multiplier(const at::Tensor& u, const at::Tensor& u0, const at:
 }
 
 /// The multiplier of an activation, number by number.
-inline at::Tensor curve_factor(const RuleCall& plain, bool smooth) {
+inline std::vector<at::Tensor> curve_factor(const RuleCall& plain, bool smooth) {
   const PairedCall call(plain);
-  return curve_multiplier(call.tensor(0), call.base(0), call.output, call.base_output(), smooth,
-                          [&](const at::Tensor& at) {
-                            torch::jit::Stack there = call.inputs;
-                            there[0] = at;
-                            return call.derivative(there, at::ones_like(call.output)).front();
-                          });
+  return {curve_multiplier(call.tensor(0), call.base(0), call.output, call.base_output(), smooth,
+                           [&](const at::Tensor& at) {
+                             torch::jit::Stack there = call.inputs;
+                             there[0] = at;
+                             return call.derivative(there, at::ones_like(call.output)).front();
+                           })};
 }
 
 /// The operator's own derivative.

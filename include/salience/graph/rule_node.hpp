@@ -66,27 +66,31 @@ struct RuleCall {
 struct Rule {
   /// Gives what goes to each of tensors_in(inputs), and then of `beside`; fewer, or undefined ones: nothing.
   using HandBack = std::function<std::vector<at::Tensor>(const RuleCall&)>;
-  /// Gives, before there is a gradient, by what that will be multiplied for the first input.
-  using Factor = std::function<at::Tensor(const RuleCall&)>;
+  /// Gives, before there is a gradient, by what that will be multiplied for each of them.
+  using Factors = std::function<std::vector<at::Tensor>(const RuleCall&)>;
 
   HandBack hand_back{};
-  Factor factor{};  ///< in the place of the other: then nothing else is kept
+  Factors factors{};  ///< in the place of the other: then nothing else is kept
   // What it looks at when the gradient comes back.
   bool keeps_inputs = true;
   bool keeps_output = true;
+  bool keeps_beside = true;
 
   Rule() = default;
   template <class F>
   requires std::is_convertible_v<F, HandBack> Rule(F hand_back_by, bool inputs = true,
                                                    bool output = true)  // NOLINT: a rule is what it does
-      : hand_back(std::move(hand_back_by)), keeps_inputs(inputs), keeps_output(output) {}
-  static Rule by(Factor factor) {
+      : hand_back(std::move(hand_back_by)),
+        keeps_inputs(inputs),
+        keeps_output(output),
+        keeps_beside(inputs) {}
+  static Rule by(Factors factors) {
     Rule rule;
-    rule.factor = std::move(factor);
+    rule.factors = std::move(factors);
     return rule;
   }
 
-  explicit operator bool() const { return hand_back || factor; }
+  explicit operator bool() const { return hand_back || factors; }
 };
 
 /// The node of LibTorch's autograd graph that runs a rule.
@@ -98,12 +102,12 @@ class RuleNode final : public torch::autograd::Node {
         operation_(std::move(operation)),
         hand_back_(rule.hand_back) {
     for (std::size_t i = 0; i < num_outputs(); ++i) wanted_.push_back(next_edge(i).is_valid());
-    if (rule.factor) {
-      factor_ = rule.factor({operation_, inputs, beside, output, factor_, wanted_, ledger_.get()});
+    if (rule.factors) {
+      factors_ = rule.factors({operation_, inputs, beside, output, output_, wanted_, ledger_.get()});
       return;
     }
     if (rule.keeps_inputs) inputs_ = inputs;
-    if (rule.keeps_inputs) beside_ = beside;
+    if (rule.keeps_beside) beside_ = beside;
     if (rule.keeps_output) output_ = output;
     versions_ = versions();
   }
@@ -114,7 +118,7 @@ class RuleNode final : public torch::autograd::Node {
     inputs_.clear();
     beside_.clear();
     output_.reset();
-    factor_.reset();
+    factors_.clear();
     released_ = true;
   }
 
@@ -139,7 +143,9 @@ class RuleNode final : public torch::autograd::Node {
     if (!gradient.defined()) return result;
     TORCH_CHECK(!released_, "a rule was run whose values were freed");
     if (!hand_back_) {
-      result[0] = factor_.mul(gradient);
+      for (std::size_t i = 0; i < std::min(result.size(), factors_.size()); ++i) {
+        if (wanted_[i] && factors_[i].defined()) result[i] = factors_[i].mul(gradient);
+      }
       return result;
     }
     TORCH_CHECK(versions() == versions_, "a value that a rule needs was written over");
@@ -154,7 +160,8 @@ class RuleNode final : public torch::autograd::Node {
   torch::jit::Operation operation_;
   Rule::HandBack hand_back_;
   torch::jit::Stack inputs_, beside_;
-  at::Tensor output_, factor_;
+  at::Tensor output_;
+  std::vector<at::Tensor> factors_;
   std::vector<bool> wanted_;
   std::shared_ptr<Ledger> ledger_ = OpenLedger::current();
   std::vector<std::int64_t> versions_;
@@ -219,7 +226,7 @@ class RuledOperator final : public torch::CustomClassHolder {
 inline at::Tensor begun(const at::Tensor& output) {
   const auto itself = [](torch::jit::Stack&) {};
   torch::jit::Stack stack{output};
-  RuledOperator(itself, Rule::by([](const RuleCall& call) { return call.output; }), 1, 0)(stack);
+  RuledOperator(itself, Rule::by([](const RuleCall& call) { return std::vector{call.output}; }), 1, 0)(stack);
   return stack.front().toTensor();
 }
 

@@ -11,9 +11,12 @@
 
 #include <salience/error.hpp>
 #include <salience/method/any_attributor.hpp>
+#include <salience/method/attention_rollout.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
+#include <salience/method/chefer.hpp>
 #include <salience/method/deep_lift.hpp>
+#include <salience/method/full_grad.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/gradient_shap.hpp>
@@ -216,6 +219,15 @@ std::span<const MethodEntry> methods() {
        .make = [](const AnyModel& model, const MethodOptions& options) {
          return AnyAttributor(DeepLift(model, {.baseline = options.baseline}));
        }},
+      {.name = "deep_lift_reveal_cancel", .title = "DeepLIFT, RevealCancel",
+       .summary = "the same, what rises and what falls in an activation by multipliers of their own",
+       .reference = "Shrikumar et al. 2017", .options = "baseline",
+       .page = "deep_lift", .class_name = "`DeepLift`, `.rule`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "10", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(
+             DeepLift(model, {.baseline = options.baseline, .rule = DeepLiftRule::reveal_cancel}));
+       }},
       {.name = "deep_lift_shap", .title = "DeepSHAP",
        .summary = "the mean of DeepLIFT over several baselines",
        .reference = "Lundberg, Lee 2017", .options = "baseline chunk",
@@ -276,6 +288,24 @@ std::span<const MethodEntry> methods() {
        .page = "lrp", .class_name = "`Lrp`, `Composite::cp_lrp`",
        .is_signed = "yes", .tells_classes_apart = "yes", .complete = "up to biases", .cost = "3 to 4", .needs_graph = true,
        .make = &detail::relevance<&Composite::cp_lrp>},
+      {.name = "full_grad", .title = "FullGrad",
+       .summary = "what the input and every bias contribute to the score, where they stand",
+       .reference = "Srinivas, Fleuret 2019", .options = "",
+       .page = "full_grad", .class_name = "`FullGrad`",
+       .is_signed = "no", .tells_classes_apart = "yes", .complete = "in its figures", .cost = "2 to 3", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(FullGrad(model)); }},
+      {.name = "attention_rollout", .title = "attention rollout",
+       .summary = "which patches the class token is mixed from, through all layers of a vision transformer",
+       .reference = "Abnar, Zuidema 2020", .options = "",
+       .page = "attention", .class_name = "`AttentionRollout`",
+       .is_signed = "no", .tells_classes_apart = "no", .complete = "no", .cost = "1", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(AttentionRollout(model)); }},
+      {.name = "chefer", .title = "Chefer's relevance",
+       .summary = "the same by attention that speaks for the class: weights times their positive gradient",
+       .reference = "Chefer, Gur, Wolf 2021", .options = "",
+       .page = "attention", .class_name = "`Chefer`",
+       .is_signed = "no", .tells_classes_apart = "yes", .complete = "no", .cost = "2", .needs_graph = true,
+       .make = [](const AnyModel& model, const MethodOptions&) { return AnyAttributor(Chefer(model)); }},
       {.name = "guided_backprop", .title = "guided backpropagation",
        .summary = "the gradient, where rectifiers pass back only its positive part",
        .reference = "Springenberg et al. 2014", .options = "",
@@ -335,6 +365,22 @@ std::span<const MethodEntry> methods() {
        .is_signed = "no (`.relu`)", .tells_classes_apart = "no", .complete = "no", .cost = "1, and an SVD",
        .make = [](const AnyModel& model, const MethodOptions& options) {
          return AnyAttributor(EigenCam(model, {.layer = options.layer}));
+       }},
+      {.name = "eigen_grad_cam", .title = "EigenGradCAM",
+       .summary = "the same of activations times gradients, so for the class",
+       .reference = "pytorch-grad-cam", .options = "layer",
+       .page = "eigen_cam", .class_name = "`EigenGradCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 to 2, and an SVD",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(EigenGradCam(model, {.layer = options.layer}));
+       }},
+      {.name = "kpca_cam", .title = "KPCA-CAM",
+       .summary = "the first component of a kernel PCA of a layer's activations",
+       .reference = "Karmani et al. 2024", .options = "layer",
+       .page = "eigen_cam", .class_name = "`KpcaCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "no", .complete = "no", .cost = "1, and a decomposition",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(KpcaCam(model, {.layer = options.layer}));
        }},
       {.name = "guided_grad_cam", .title = "Guided Grad-CAM",
        .summary = "guided backpropagation times Grad-CAM",

@@ -17,6 +17,7 @@
 #include <salience/model/layered_model.hpp>
 #include <salience/model/relevance_model.hpp>
 #include <salience/tensor/composite.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 #include <salience/tensor/layer.hpp>
 
 namespace salience {
@@ -59,10 +60,18 @@ class AnyModel {
         };
       }
       if constexpr (DeepLiftModel<M>) {
-        against_ = [held](const at::Tensor& baseline) { return AnyModel(held->against(baseline)); };
+        against_ = [held](const at::Tensor& baseline, DeepLiftRule rule) {
+          return AnyModel(held->against(baseline, rule));
+        };
       }
       if constexpr (RelevanceModel<M>) {
         relevant_ = [held](const Composite& composite) { return AnyModel(held->relevant(composite)); };
+      }
+      if constexpr (AttentionModel<M>) {
+        with_attention_ = [held] { return AnyModel(held->with_attention()); };
+      }
+      if constexpr (BiasTermsModel<M>) {
+        with_bias_terms_ = [held] { return AnyModel(held->with_bias_terms()); };
       }
       if constexpr (SampleAwareModel<M>) {
         for_samples_ = [held](const at::Tensor& samples) {
@@ -106,15 +115,29 @@ class AnyModel {
 
   /// The model against a baseline: see DeepLiftModel. Throws ModelError if the model in it is none, and what
   /// that throws.
-  AnyModel against(const at::Tensor& baseline) const {
+  AnyModel against(const at::Tensor& baseline, DeepLiftRule rule = DeepLiftRule::rescale) const {
     require_graph(static_cast<bool>(against_));
-    return against_(baseline);
+    return against_(baseline, rule);
   }
   /// The model with rules of relevance: see RelevanceModel. Throws ModelError if the model in it is none, and
   /// what that throws.
   AnyModel relevant(const Composite& composite) const {
     require_graph(static_cast<bool>(relevant_));
     return relevant_(composite);
+  }
+
+  /// The model with its attention as layers: see AttentionModel. Throws ModelError if the model in it is
+  /// none, and what that throws.
+  AnyModel with_attention() const {
+    require_graph(static_cast<bool>(with_attention_));
+    return with_attention_();
+  }
+
+  /// The model with the shares of its biases: see BiasTermsModel. Throws ModelError if the model in it is
+  /// none, and what that throws.
+  AnyModel with_bias_terms() const {
+    require_graph(static_cast<bool>(with_bias_terms_));
+    return with_bias_terms_();
   }
 
   /// See SampleAwareModel: of a model that is none, the same.
@@ -133,7 +156,8 @@ class AnyModel {
   static void require_graph(bool shown) {
     if (shown) return;
     throw ModelError(
-        "this method rewrites the graph of a model, and the one in this AnyModel shows none: it must hold a "
+        "this method reads or rewrites the graph of a model, and the one in this AnyModel shows none: it "
+        "must hold a "
         "ScriptModel or an ExportedModel");
   }
 
@@ -142,8 +166,10 @@ class AnyModel {
   std::function<std::vector<Layer>()> layers_;
   std::function<AnyModel(const std::string&)> until_;
   std::function<AnyModel(const std::string&, const at::Tensor&)> from_;
-  std::function<AnyModel(const at::Tensor&)> against_;
+  std::function<AnyModel(const at::Tensor&, DeepLiftRule)> against_;
   std::function<AnyModel(const Composite&)> relevant_;
+  std::function<AnyModel()> with_attention_;
+  std::function<AnyModel()> with_bias_terms_;
   std::function<AnyModel(const at::Tensor&)> for_samples_;
 };
 

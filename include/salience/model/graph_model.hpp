@@ -15,11 +15,13 @@
 #include <torch/script.h>
 
 #include <salience/error.hpp>
+#include <salience/graph/bias_terms.hpp>
 #include <salience/graph/chance.hpp>
 #include <salience/graph/held_inputs.hpp>
 #include <salience/graph/input_sizes.hpp>
 #include <salience/graph/layers.hpp>
 #include <salience/graph/marked_graph.hpp>
+#include <salience/graph/open_attention.hpp>
 #include <salience/graph/runner.hpp>
 #include <salience/graph/taps.hpp>
 #include <salience/model/detail/graph_batches.hpp>
@@ -28,6 +30,7 @@
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
 #include <salience/tensor/composite.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 #include <salience/tensor/layer.hpp>
 #include <salience/tensor/layer_point.hpp>
 #include <salience/tensor/parts.hpp>
@@ -186,13 +189,15 @@ class GraphModel {
   /// SampleAwareModel). The graphs are built once for all baselines.
   ///
   /// Throws ModelError, which names them, if there are operators that DeepLIFT has no rule for.
-  GraphModel against(const at::Tensor& baseline) const {
+  GraphModel against(const at::Tensor& baseline, DeepLiftRule rule = DeepLiftRule::rescale) const {
     require(baseline);
     const auto& place = programs_->options();
     detail::HeldInput held{"baseline", detail::placement(place)(baseline.detach()), detail::SampleRows{}};
-    GraphModel result(programs_->deep_lifted(), held_.with(std::move(held)));
+    GraphModel result(programs_->deep_lifted(rule), held_.with(std::move(held)));
     if (anew_) {
-      result.anew_ = [anew = anew_, baseline](const auto& object) { return anew(object).against(baseline); };
+      result.anew_ = [anew = anew_, baseline, rule](const auto& object) {
+        return anew(object).against(baseline, rule);
+      };
     }
     return result;
   }
@@ -211,6 +216,25 @@ class GraphModel {
         return anew(object).relevant(composite);
       };
     return result;
+  }
+
+  /// This model, in which the weights of each attention are a layer too, (N, heads, queries, keys):
+  /// "attention.0", "attention.1" and so on, in the order of the program. Attention in one operator
+  /// (scaled_dot_product_attention) is computed openly there, the same up to rounding, so it takes more
+  /// memory.
+  ///
+  /// Throws ModelError if there is none, or one that cannot be read: in a loop, in another operator, or with
+  /// weights that are changed before they are applied.
+  GraphModel with_attention() const {
+    return rewritten(
+        {.name = "open attention", .run = &detail::open_attention, .stage = PassStage::before_taps});
+  }
+
+  /// This model, whose backward passes also find what each constant that it adds (biases, and those in
+  /// BatchNorm) contributes to a score: for the method see FullGrad.
+  GraphModel with_bias_terms() const {
+    return rewritten(
+        {.name = "bias terms", .run = &detail::tell_bias_terms, .stage = PassStage::before_folding});
   }
 
   /// Its parameters, buffers and constants, as a tree of objects that is named as the model's modules are;

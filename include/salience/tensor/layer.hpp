@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -36,5 +37,8 @@ struct Layer {
   std::string type;                   ///< the name of its class, "Conv2d"
   std::vector<std::int64_t> shape{};  ///< of its output; empty if that is unknown or not a tensor
 };
+
+/// The type of those that AttentionModel::with_attention adds: no class has a name like that.
+inline constexpr std::string_view attention_type = "attention weights";
 
 }  // namespace salience

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -16,8 +17,24 @@ namespace salience::detail {
 /// LibTorch runs the pass on.
 class Ledger {
  public:
-  explicit Ledger(std::int64_t samples)
-      : samples_(samples), bias_(empty({samples}, at::kDouble).zero_()), epsilon_(bias_.clone()) {}
+  /// Is given a constant for each channel that an operator adds, and the gradient at its output, (rows, C,
+  /// ...), to which it broadcasts.
+  using Taker = std::function<void(const at::Tensor& constant, const at::Tensor& gradient)>;
+
+  explicit Ledger(std::int64_t samples, Taker taker = {})
+      : samples_(samples),
+        taker_(std::move(taker)),
+        bias_(empty({samples}, at::kDouble).zero_()),
+        epsilon_(bias_.clone()) {}
+
+  /// Notes the constant's share of the score of each sample, the sum of constant times gradient; an undefined
+  /// constant is none. One after the other. `has_channels`: the taker is told.
+  void take(const at::Tensor& constant, const at::Tensor& gradient, bool has_channels) {
+    if (!constant.defined()) return;
+    add(constant.mul(gradient), {});
+    const std::lock_guard lock(writing_);
+    if (taker_ && has_channels) taker_(constant, gradient);
+  }
 
   /// Adds what the bias of one operator took, and what its epsilon did; (rows, ...) each, the samples
   /// outermost, or undefined.
@@ -44,6 +61,7 @@ class Ledger {
 
  private:
   std::int64_t samples_;
+  Taker taker_;
   std::mutex writing_;
   at::Tensor bias_, epsilon_;
   bool by_sample_ = true;

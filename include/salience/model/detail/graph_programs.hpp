@@ -38,6 +38,7 @@
 #include <salience/model/graph_pass.hpp>
 #include <salience/model/model_options.hpp>
 #include <salience/tensor/composite.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 #include <salience/tensor/layer_point.hpp>
 #include <salience/tensor/parts.hpp>
 #include <salience/tensor/tensor.hpp>
@@ -123,13 +124,16 @@ class GraphPrograms {
   }
 
   /// The same, which is DeepLIFT's: see DeepLiftRewrite. Built when it is first asked for, and kept.
-  std::shared_ptr<const GraphPrograms> deep_lifted() const {
+  std::shared_ptr<const GraphPrograms> deep_lifted(DeepLiftRule rule) const {
     const std::lock_guard lock(building_);
-    if (!deep_lifted_) {
-      deep_lifted_ =
-          rewritten({.name = "DeepLIFT", .run = &deep_lift, .stage = PassStage::after_folding}, Reads::pairs);
+    std::shared_ptr<const GraphPrograms>& known = deep_lifted_[rule];
+    if (!known) {
+      known = rewritten({.name = "DeepLIFT",
+                         .run = [rule](auto& graph, const auto& object) { deep_lift(graph, object, rule); },
+                         .stage = PassStage::after_folding},
+                        Reads::pairs);
     }
-    return deep_lifted_;
+    return known;
   }
 
   /// The same, whose derivative is relevance: see RelevanceRewrite.
@@ -284,7 +288,7 @@ class GraphPrograms {
   // By their points.
   mutable std::map<std::string, std::shared_ptr<const GraphPrograms>> until_;
   mutable std::map<std::string, std::shared_ptr<const Cut>> cuts_;
-  mutable std::shared_ptr<const GraphPrograms> deep_lifted_;
+  mutable std::map<DeepLiftRule, std::shared_ptr<const GraphPrograms>> deep_lifted_;
 };
 
 }  // namespace salience::detail
