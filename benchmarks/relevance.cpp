@@ -1,12 +1,14 @@
-// What DeepLIFT and relevance cost beside a gradient, in time and in memory.
+// What DeepLIFT, relevance and FullGrad cost beside a gradient, in time and in memory.
 //
 //   relevance FOLDER ROUNDS NAME...      of export_models.py's FOLDER/NAME.pt; rounds take turns; medians of
 //   ratios
 #include <salience/method/deep_lift.hpp>
+#include <salience/method/full_grad.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/lrp.hpp>
 #include <salience/model/script_model.hpp>
 #include <salience/tensor/composite.hpp>
+#include <salience/tensor/deep_lift_rule.hpp>
 
 #include <torch/script.h>
 
@@ -68,6 +70,8 @@ void compare(const fs::path& file, int rounds) {
               << " ms; " << turns.ratio << "; memory " << memory_of(run) / plain_memory << '\n';
   };
   print("deep_lift", sal::DeepLift{model});
+  print("deep_lift_reveal_cancel", sal::DeepLift{model, {.rule = sal::DeepLiftRule::reveal_cancel}});
+  print("full_grad", sal::FullGrad{model});
   const std::vector<std::pair<std::string, sal::Composite>> composites{
       {"lrp_epsilon_plus", sal::Composite::epsilon_plus()},
       {"lrp_epsilon_plus_flat", sal::Composite::epsilon_plus_flat()},
