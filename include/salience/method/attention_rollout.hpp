@@ -38,7 +38,7 @@ class AttentionRollout {
  public:
   /// `model` is an AttentionModel: a ScriptModel, an ExportedModel, a GraphModel.
   explicit AttentionRollout(const M& model, const AttentionOptions& options = {})
-      : model_(opened(model)), names_(detail::attention_layers(model_)), options_(options) {}
+      : model_(detail::with_attention(model)), names_(detail::attention_layers(model_)), options_(options) {}
 
   /// The map for each sample of `input`, (N, ...). The target says what is told of the output; the map does
   /// not depend on it.
@@ -74,16 +74,7 @@ class AttentionRollout {
     return detail::map_of_row(pass, row, options_);
   }
 
-  static auto opened(const M& model) {
-    detail::require_attention_model<M>();
-    if constexpr (AttentionModel<M>) {
-      return model.with_attention();
-    } else {
-      return model;
-    }
-  }
-
-  mutable decltype(opened(std::declval<const M&>())) model_;
+  mutable decltype(detail::with_attention(std::declval<const M&>())) model_;
   std::vector<std::string> names_;
   AttentionOptions options_;
 };

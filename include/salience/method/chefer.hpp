@@ -51,7 +51,7 @@ class Chefer {
  public:
   /// `model` is an AttentionModel: a ScriptModel, an ExportedModel, a GraphModel.
   explicit Chefer(const M& model, const CheferOptions& options = {})
-      : model_(opened(model)),
+      : model_(detail::with_attention(model)),
         names_(detail::attention_layers(model_)),
         options_{options.grid, options.upsample} {
     if (options.composite && options.composite->products != Composite::Products::halve) {
@@ -102,15 +102,7 @@ class Chefer {
     return detail::map_of_row(pass, row, options_);
   }
 
-  static auto opened(const M& model) {
-    detail::require_attention_model<M>();
-    if constexpr (AttentionModel<M>) {
-      return model.with_attention();
-    } else {
-      return model;
-    }
-  }
-  using Opened = decltype(opened(std::declval<const M&>()));
+  using Opened = decltype(detail::with_attention(std::declval<const M&>()));
 
   mutable Opened model_;
   mutable std::optional<Opened> relevant_;

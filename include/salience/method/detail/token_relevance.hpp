@@ -19,10 +19,22 @@
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/token_grid.hpp>
+#include <salience/model/relevance_model.hpp>
 #include <salience/tensor/layer.hpp>
 #include <salience/tensor/tensor.hpp>
 
 namespace salience::detail {
+
+/// The model with its attention as layers; of what is no AttentionModel itself, which does not compile.
+template <class M>
+auto with_attention(const M& model) {
+  require_attention_model<M>();
+  if constexpr (AttentionModel<M>) {
+    return model.with_attention();
+  } else {
+    return model;
+  }
+}
 
 /// The names of the layers that hold the weights of attention, in order.
 template <class M>
