@@ -148,6 +148,12 @@ class AttentionRollout;
 struct CheferOptions;
 template <class M>
 class Chefer;
+struct OcclusionOptions;
+template <class M>
+class Occlusion;
+struct FeatureAblationOptions;
+template <class M>
+class FeatureAblation;
 struct InternalInfluenceOptions;
 template <class M>
 class InternalInfluence;

@@ -67,6 +67,8 @@
 #include <salience/method/internal_influence.hpp>
 #include <salience/method/layer_conductance.hpp>
 #include <salience/method/gradient_shap.hpp>
+#include <salience/method/occlusion.hpp>
+#include <salience/method/feature_ablation.hpp>
 #include <salience/method/token_grid.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/explanation.hpp>

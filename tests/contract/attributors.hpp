@@ -7,11 +7,13 @@
 #include <salience/method/class_activation_map.hpp>
 #include <salience/method/deep_lift.hpp>
 #include <salience/method/explanation.hpp>
+#include <salience/method/feature_ablation.hpp>
 #include <salience/method/gradient_shap.hpp>
 #include <salience/method/internal_influence.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/layer_conductance.hpp>
 #include <salience/method/lrp.hpp>
+#include <salience/method/occlusion.hpp>
 #include <salience/method/registry.hpp>
 
 #include <doctest/doctest.h>
@@ -91,6 +93,12 @@ inline std::vector<Listed> attributors() {
                 lrp::Gamma{}});
       },
       true);
+  add("Occlusion", [](const AnyModel& m, std::int64_t chunk) {
+    return Occlusion(m, {.window = {4, 4}, .stride = {3, 3}, .chunk = chunk});
+  });
+  add("FeatureAblation", [](const AnyModel& m, std::int64_t chunk) {
+    return FeatureAblation(m, {.baseline = Baseline::constant(0.2), .chunk = chunk});
+  });
   add("LayerGradientShap", [](const AnyModel& m, std::int64_t chunk) {
     return LayerGradientShap(m, {}, {.samples = 4, .noise = 0.1, .chunk = chunk});
   });

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include <ATen/core/Tensor.h>
@@ -141,6 +142,8 @@ class VariantScores {
   VariantScores(M& model, const at::Tensor& input, const at::Tensor& classes, const T& target)
       : VariantScores(model, input, target, clean_pass(model, input, classes, target)) {}
 
+  /// What is explained of the clean input.
+  const Explained& explained() const { return explained_; }
   /// (N) float64, on the CPU, as are the scores below.
   const at::Tensor& clean() const { return clean_; }
 
@@ -150,6 +153,14 @@ class VariantScores {
   template <class Point>
   at::Tensor operator()(std::int64_t steps, std::int64_t chunk, const Point& point,
                         const ProgressCallback& progress = {}) const {
+    return (*this)(all_variants(input_.size(0), steps), steps, chunk, point, progress);
+  }
+
+  /// The same of these variants alone, whose steps are below `steps`; the others are NaN.
+  template <class Point>
+  at::Tensor operator()(std::span<const Variant> variants, std::int64_t steps, std::int64_t chunk,
+                        const Point& point, const ProgressCallback& progress = {}) const {
+    const auto total = static_cast<std::int64_t>(variants.size());
     at::Tensor scores = detail::unknown({input_.size(0), steps});
     std::int64_t done = 0;
     const auto evaluate = [this](const at::Tensor& points, const at::Tensor& samples) {
@@ -157,10 +168,10 @@ class VariantScores {
     };
     const auto take = [&](const Variant& row, const at::Tensor& result, std::int64_t i) {
       scores.data_ptr<double>()[row.sample * scores.size(1) + row.step] = result.data_ptr<double>()[i];
-      return !progress || progress({.done = ++done, .total = scores.numel(), .error = -1.0});
+      return !progress || progress({.done = ++done, .total = total, .error = -1.0});
     };
     Stream stream(input_[0].detach(), chunk_size(chunk, input_));
-    stream(all_variants(input_.size(0), steps), point, evaluate, take);
+    stream(variants, point, evaluate, take);
     return scores;
   }
 
@@ -170,7 +181,8 @@ class VariantScores {
         input_(input),
         target_(detail::read_as(target, clean.output_type)),
         classes_(clean.chosen),
-        clean_(as_scores(clean)) {}
+        clean_(as_scores(clean)),
+        explained_(clean.explained()) {}
 
   static RecordedPass clean_pass(M& model, const at::Tensor& input, const at::Tensor& classes,
                                  const T& target) {
@@ -187,6 +199,7 @@ class VariantScores {
   const at::Tensor& input_;
   T target_;
   at::Tensor classes_, clean_;
+  Explained explained_;
 };
 
 /// The one baseline of an input, in its shape, dtype and device. Throws ArgumentError if there are several.
