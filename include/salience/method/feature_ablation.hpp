@@ -58,6 +58,7 @@ class FeatureAblation {
     return enter(input, target, [&](const auto& wanted) {
       const std::vector<std::vector<at::Tensor>> features = features_of(input);
       std::vector<std::int64_t> counts;
+      counts.reserve(features.size());
       for (const std::vector<at::Tensor>& sample : features)
         counts.push_back(options_.mask.defined() ? static_cast<std::int64_t>(sample.size())
                                                  : input[0].numel());

@@ -28,6 +28,7 @@ std::vector<Attribution> by_samples(const at::Tensor& input, const T& target, co
 /// One member of these, (1, ...) each, as (N, ...).
 inline at::Tensor joined(const std::vector<Attribution>& samples, at::Tensor Attribution::*member) {
   std::vector<at::Tensor> rows;
+  rows.reserve(samples.size());
   for (const Attribution& sample : samples) rows.push_back(sample.*member);
   return at::_ops::cat::call(rows, 0);
 }
