@@ -120,7 +120,8 @@ class Options(unittest.TestCase):
         self.assertEqual(done.stderr, "warning: --samples has no effect on vanilla, blur_ig; it is for smooth_grad, "
                                       "smooth_grad_sq, var_grad, gradient_shap\n"
                                       "warning: --baseline has no effect on vanilla, blur_ig; it is for "
-                                      "integrated_gradients, idgi, guided_ig, gradient_shap, deep_lift, deep_lift_shap\n")
+                                      "integrated_gradients, idgi, guided_ig, gradient_shap, deep_lift, "
+                                      "deep_lift_reveal_cancel, deep_lift_shap\n")
         done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 

@@ -81,7 +81,8 @@ TEST_CASE("FullGrad: input and biases are the score, whatever the network of rec
            "torch.relu(torch.addmm(self.b, y.permute([0, 2, 3, 1]).flatten(0, 2), self.w[0, :, :, 0], "
            "beta=0.5, alpha=2))"
            ".view([y.size(0), 8, 8, 3]).permute([0, 3, 1, 2])",
-           "torch.relu(torch.instance_norm(y, self.b, self.b, self.b, self.b.abs(), False, 0.1, 1e-5, "
+           "torch.relu(torch.instance_norm(y, self.b, self.b, torch.tensor([0.1, -0.2, 0.3]).double(), "
+           "torch.tensor([0.5, 2., 1.]).double(), False, 0.1, 1e-5, "
            "False))",
            "torch.cat([y, torch.relu(" + conv + ")], 1)[:, 2:5]",
            "torch.upsample_nearest2d(torch.relu(" + conv + "), [12, 12])",
