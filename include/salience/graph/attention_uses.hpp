@@ -115,8 +115,7 @@ class AttentionUses {
   /// Whether a node computes with a second tensor that depends on the input.
   bool joins(const torch::jit::Node* node) const {
     if (node->kind() == c10::prim::ListConstruct || node->kind() == c10::prim::If) return false;
-    const std::vector<const torch::jit::Value*> operands = operands_of(node);
-    return std::count_if(operands.begin(), operands.end(), std::cref(depends_)) > 1;
+    return count_operands(node, std::cref(depends_)) > 1;
   }
 
   /// Whether rows of weights stay what they are.

@@ -142,12 +142,8 @@ class BiasTerms {
     rule.keeps_inputs = rule.keeps_output = false;
     rule.keeps_beside = true;
     const auto itself = [](torch::jit::Stack&) {};
-    torch::jit::Node* told = graph_.create(ruled_operator(), {node->output(0)}, 1);
-    for (torch::jit::Value* value : constant.values) told->addInput(value);
-    auto ruled = c10::make_intrusive<RuledOperator>(itself, std::move(rule), 1, constant.values.size());
-    told->ival_(c10::attr::value, c10::IValue::make_capsule(std::move(ruled)));
-    told->insertAfter(node);
-    told->output()->setType(c10::TensorType::get());
+    torch::jit::Node* told =
+        ruled_node(graph_, itself, std::move(rule), {node->output(0)}, constant.values)->insertAfter(node);
     node->output(0)->replaceAllUsesAfterNodeWith(told, told->output());
     depends_.add(told->output(), node->output(0));
   }

@@ -38,6 +38,13 @@ inline std::vector<const torch::jit::Value*> operands_of(const torch::jit::Node*
   return operands;
 }
 
+/// How many of the tensors that a node reads have a property.
+template <class Has>
+std::size_t count_operands(const torch::jit::Node* node, const Has& has) {
+  const std::vector<const torch::jit::Value*> operands = operands_of(node);
+  return static_cast<std::size_t>(std::count_if(operands.begin(), operands.end(), has));
+}
+
 /// Whether nothing reads more than a node's first output.
 inline bool only_first_output_is_read(const torch::jit::Node* node) {
   const auto outputs = node->outputs();

@@ -58,16 +58,8 @@ class DeepLiftRewrite {
     std::vector<torch::jit::Value*> more{};  ///< what the rule needs besides, and what stands beside that
   };
 
-  bool changes(const torch::jit::Node* node, std::size_t i) const {
-    return i < node->inputs().size() && twin_.has(node->input(i));
-  }
-
-  /// How many of the tensors that a node reads depend on the input.
-  std::size_t changing(const torch::jit::Node* node) const {
-    const std::vector<const torch::jit::Value*> operands = operands_of(node);
-    return static_cast<std::size_t>(std::count_if(
-        operands.begin(), operands.end(), [this](const auto* operand) { return twin_.has(operand); }));
-  }
+  bool changes(const torch::jit::Node* node, std::size_t i) const { return twin_.changes(node, i); }
+  std::size_t changing(const torch::jit::Node* node) const { return twin_.changing(node); }
 
   Treatment treatment(const torch::jit::Node* node) const {
     const std::string_view kind = plain_kind(node);
@@ -171,45 +163,35 @@ class DeepLiftRewrite {
       refused_.emplace(kind_of(node));
     } else if (reveal_cancel_ && !by_condition && !known.rule) {
       reveal_cancel_->linear(node);
-    } else if (reveal_cancel_ && !by_condition && is_curve(node)) {
-      reveal_and_cancel(node, twin);
     } else if (known.rule) {
       const Overwritten overwritten(node, twin_.aliases());
       torch::jit::Value *read = overwritten.kept(node), *read_by_twins = overwritten.kept(twin);
       for (const std::size_t i : overwritten.inputs) {
         if (twin->input(i) != node->input(i)) twin_.replaced(node->input(i), twin->input(i));
       }
-      std::vector<torch::jit::Value*> beside(twin->inputs().begin(), twin->inputs().end());
-      beside.push_back(twin->output(0));
-      for (torch::jit::Value* more : known.more) {
-        beside.push_back(more);
-        beside.push_back(twin_.of(more));
+      Rule rule = known.rule;
+      torch::jit::Value* rising = nullptr;
+      std::vector<torch::jit::Value*> beside;
+      if (reveal_cancel_ && !by_condition && is_curve(node)) {
+        rising = reveal_cancel_->activation(node, twin, is_smooth_curve(kind_of(node)), rule, beside);
+      } else {
+        beside.assign(twin->inputs().begin(), twin->inputs().end());
+        beside.push_back(twin->output(0));
+        for (torch::jit::Value* more : known.more) {
+          beside.push_back(more);
+          beside.push_back(twin_.of(more));
+        }
       }
       if (overwritten.output) twin_.copied(read, node->output(0), read_by_twins);
-      torch::jit::Value* ruled = put_rule(node, known.rule, beside);
-      if (!overwritten.output) twin_.replaced(ruled, read_by_twins);
+      torch::jit::Value* ruled = put_rule(node, std::move(rule), beside);
+      if (overwritten.output) return;
+      twin_.replaced(ruled, read_by_twins);
+      if (rising) reveal_cancel_->tell(ruled, rising);
     }
   }
 
   static bool is_curve(const torch::jit::Node* node) {
     return is_kinked_curve(kind_of(node)) || is_smooth_curve(kind_of(node));
-  }
-
-  void reveal_and_cancel(torch::jit::Node* node, torch::jit::Node* twin) {
-    const Overwritten overwritten(node, twin_.aliases());
-    torch::jit::Value *read = overwritten.kept(node), *read_by_twins = overwritten.kept(twin);
-    for (const std::size_t i : overwritten.inputs) {
-      if (twin->input(i) != node->input(i)) twin_.replaced(node->input(i), twin->input(i));
-    }
-    Rule rule;
-    std::vector<torch::jit::Value*> beside;
-    torch::jit::Value* part =
-        reveal_cancel_->activation(node, twin, is_smooth_curve(kind_of(node)), rule, beside);
-    if (overwritten.output) twin_.copied(read, node->output(0), read_by_twins);
-    torch::jit::Value* ruled = put_rule(node, std::move(rule), beside);
-    if (overwritten.output) return;
-    twin_.replaced(ruled, read_by_twins);
-    reveal_cancel_->tell(ruled, part);
   }
 
   /// Of a comparison with what does not depend on the input, or of a conversion of one: what is compared.

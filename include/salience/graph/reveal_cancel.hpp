@@ -98,11 +98,9 @@ class RevealCancel {
       const RuleCall call{operation, inputs, beside, output, none, wanted, nullptr};
       stack = {reveal_cancel_multipliers(call, smooth)};
     };
-    torch::jit::Node* made = graph_.create(ruled_operator(), node->inputs(), 1);
-    for (torch::jit::Value* value : more) made->addInput(value);
-    auto ruled = c10::make_intrusive<RuledOperator>(compute, std::move(nothing), count + more.size(), 0);
-    made->ival_(c10::attr::value, c10::IValue::make_capsule(std::move(ruled)));
-    graph_.insertNode(made)->output()->setType(c10::TensorType::get());
+    std::vector<torch::jit::Value*> all(node->inputs().begin(), node->inputs().end());
+    all.insert(all.end(), more.begin(), more.end());
+    torch::jit::Node* made = graph_.insertNode(ruled_node(graph_, compute, std::move(nothing), all, {}));
     return graph_.insert(c10::aten::detach, {made->output()});
   }
 

@@ -91,16 +91,12 @@ class RisingParts {
     return graph_.insertNode(clone)->output(0);
   }
 
-  bool changes(const torch::jit::Node* node, std::size_t i) const {
-    return i < node->inputs().size() && twin_.has(node->input(i));
-  }
+  bool changes(const torch::jit::Node* node, std::size_t i) const { return twin_.changes(node, i); }
 
   /// nullptr: what rises is what is positive of the whole change.
   torch::jit::Value* part_of(torch::jit::Node* node) {
     const std::string_view kind = kind_of(node);
-    const std::vector<const torch::jit::Value*> operands = operands_of(node);
-    const auto changing = std::count_if(operands.begin(), operands.end(),
-                                        [this](const auto* value) { return twin_.has(value); });
+    const std::size_t changing = twin_.changing(node);
     const bool first = changes(node, 0);
     if (node->kind() == c10::prim::ListConstruct) return list_of_parts(node);
     if (kind == "aten::constant_pad_nd" || kind == "aten::pad") return part_of_padded(node);
@@ -128,7 +124,7 @@ class RisingParts {
         "aten::where",     "aten::masked_fill",    "aten::zero",           "aten::zero_",
         "aten::scatter",   "aten::select_scatter", "aten::slice_scatter",  "aten::append",
         "aten::_set_item", "prim::DictConstruct",  "prim::RaiseException", "prim::TupleConstruct"};
-    return std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+    return contains(kinds, kind);
   }
 
   /// The parts of a list's tensors, as cat and stack read them: of what does not change nothing.
@@ -150,13 +146,11 @@ class RisingParts {
   /// Padded with a constant, which does not change.
   torch::jit::Value* part_of_padded(torch::jit::Node* node) {
     if (!changes(node, 0) || !known(node->input(0))) return nullptr;
+    std::vector<std::pair<std::size_t, torch::jit::Value*>> others{{0, rising(node->input(0))}};
     const std::size_t value = kind_of(node) == "aten::pad" ? 3 : 2;
-    torch::jit::Value* zero = node->inputs().size() > value && torch::jit::toIValue(node->input(value)) &&
-                                      !torch::jit::toIValue(node->input(value))->isNone()
-                                  ? graph_.insertConstant(0.0)
-                                  : nullptr;
-    if (!zero) return again(node, {{0, rising(node->input(0))}});
-    return again(node, {{0, rising(node->input(0))}, {value, zero}});
+    if (value < node->inputs().size() && node->input(value)->type()->kind() != c10::TypeKind::NoneType)
+      others.emplace_back(value, graph_.insertConstant(0.0));
+    return again(node, others);
   }
 
   /// Both summands' parts, exchanged of one that is taken away.
@@ -184,8 +178,8 @@ class RisingParts {
 
   /// In the shape of what the node gives, which a constant may have made larger.
   torch::jit::Value* like(torch::jit::Value* part, torch::jit::Node* node) {
-    torch::jit::Value* output = again(node, {});
-    return graph_.insert(c10::aten::expand_as, {part, output});
+    const torch::jit::WithInsertPoint behind(node->next());
+    return graph_.insert(c10::aten::expand_as, {part, node->output(0)});
   }
 
   torch::jit::Value* part_of_batch_norm(torch::jit::Node* node) {

@@ -250,18 +250,26 @@ inline c10::Symbol ruled_operator() {
   return name;
 }
 
+/// A node that does `operation` of `inputs` with a rule, which stands nowhere yet; `beside` is what the rule
+/// needs besides.
+inline torch::jit::Node* ruled_node(torch::jit::Graph& graph, torch::jit::Operation operation, Rule rule,
+                                    c10::ArrayRef<torch::jit::Value*> inputs,
+                                    c10::ArrayRef<torch::jit::Value*> beside) {
+  auto ruled =
+      c10::make_intrusive<RuledOperator>(std::move(operation), std::move(rule), inputs.size(), beside.size());
+  torch::jit::Node* node = graph.create(ruled_operator(), inputs, 1);
+  for (torch::jit::Value* value : beside) node->addInput(value);
+  node->ival_(c10::attr::value, c10::IValue::make_capsule(std::move(ruled)));
+  node->output()->setType(c10::TensorType::get());
+  return node;
+}
+
 /// Puts an operator with a rule in the place of `node`, of which only the first output may be read.
-/// `beside` is what the rule needs besides the operator's inputs.
 inline torch::jit::Value* put_rule(torch::jit::Node* node, Rule rule,
                                    c10::ArrayRef<torch::jit::Value*> beside) {
-  torch::jit::Graph& graph = *node->owningGraph();
-  auto ruled = c10::make_intrusive<RuledOperator>(node->getOperation(), std::move(rule),
-                                                  node->inputs().size(), beside.size());
-  torch::jit::Node* replacement = graph.create(ruled_operator(), node->inputs(), 1);
-  for (torch::jit::Value* value : beside) replacement->addInput(value);
-  replacement->ival_(c10::attr::value, c10::IValue::make_capsule(std::move(ruled)));
+  torch::jit::Node* replacement =
+      ruled_node(*node->owningGraph(), node->getOperation(), std::move(rule), node->inputs(), beside);
   replacement->insertBefore(node);
-  replacement->output()->setType(c10::TensorType::get());
   node->output(0)->replaceAllUsesWith(replacement->output());
   node->destroy();
   return replacement->output();

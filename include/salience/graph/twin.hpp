@@ -8,6 +8,7 @@
 
 #include <torch/script.h>
 
+#include <salience/graph/conversions.hpp>
 #include <salience/graph/dependence.hpp>
 #include <salience/graph/nodes.hpp>
 
@@ -44,6 +45,15 @@ class Twin {
 
   /// Whether this value has a twin, which is to say that it depends on the input.
   bool has(const torch::jit::Value* value) const { return twins_.contains(value); }
+
+  /// Whether that input of a node, if it has so many, does.
+  bool changes(const torch::jit::Node* node, std::size_t i) const {
+    return i < node->inputs().size() && has(node->input(i));
+  }
+  /// How many of the tensors that a node reads do.
+  std::size_t changing(const torch::jit::Node* node) const {
+    return count_operands(node, [this](const torch::jit::Value* operand) { return has(operand); });
+  }
 
   /// What stands beside it: of what does not depend on the input, itself.
   torch::jit::Value* of(torch::jit::Value* value) const {

@@ -12,6 +12,7 @@
 #include <salience/method/attribution.hpp>
 #include <salience/method/class_activation_map.hpp>
 #include <salience/method/detail/by_samples.hpp>
+#include <salience/method/detail/completeness.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
@@ -120,12 +121,9 @@ class FullGrad {
     Attribution result = pass.explained_by(detail::as_input(map.defined() ? map.add(own) : own, input));
     result.values_of = ValuesOf::regions;
     const at::Tensor bias = ledger->bias(), score = result.score.to(at::kCPU, at::kDouble);
-    const at::Tensor whole =
-        terms.flatten(1).sum(at::IntArrayRef{1}, false, at::kDouble).to(at::kCPU).add_(bias);
     result.bias_share = bias.div(score);
-    result.completeness_error = whole.sub(score);
-    result.relative_completeness_error =
-        result.completeness_error.div(score).abs_().masked_fill_(result.completeness_error.eq(0.0), 0.0);
+    const double whole = terms.sum(at::kDouble).item<double>() + bias.item<double>();
+    detail::fill_in_completeness(result, {whole}, {score.item<double>()});
     return result;
   }
 

@@ -51,8 +51,7 @@ inline at::Tensor by_heads(const RecordedPass& pass, std::size_t i, const at::Te
   const at::Tensor layer = pass.layers[i].detach();
   const std::int64_t samples = pass.leaf.size(0), dims = layer.dim();
   const bool square = dims >= 3 && layer.size(-1) == layer.size(-2);
-  const bool in_rows =
-      dims == 3 && layer.size(0) % samples == 0;  // (N * heads, T, T), as nn.functional has it
+  const bool in_rows = dims == 3;  // (heads, T, T) of one sample: see mixes_samples
   if (!square || !(in_rows || (dims == 4 && layer.size(0) == samples))) {
     throw ModelError(
         concat(quoted_layer(pass.names[i]), " gives weights of shape ", shape(layer), " for ", samples,
