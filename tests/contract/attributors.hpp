@@ -147,6 +147,7 @@ inline void for_each_attributor(const std::function<void(const Listed&)>& check,
 /// Everything that an attribution holds.
 inline std::vector<at::Tensor> all_of(const Attribution& a) {
   std::vector<at::Tensor> all{a.values, a.target, a.score, a.logits};
+  if (a.values_error.defined()) all.push_back(a.values_error);
   for (const Figure& figure : figures(a)) all.push_back(figure.values);
   return all;
 }

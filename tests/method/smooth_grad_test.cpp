@@ -68,7 +68,16 @@ TEST_CASE("of a quadratic it is the gradient within the standard error it states
     const double sigma = 0.3 * input[n].max().sub(input[n].min()).item<double>();
     const double expected = sigma * symmetric.norm().item<double>() / 20 / a.values[n].norm().item<double>();
     CHECK(stated == doctest::Approx(expected).epsilon(0.2));
+    // Each value has its own: that of the map is their norm.
+    const at::Tensor errors = a.values_error[n];
+    CHECK(errors.norm().item<double>() / a.values[n].norm().item<double>() == doctest::Approx(stated));
+    const double mean_square =
+        a.values[n].sub(truth[n]).div(errors).square().mean().item<double>();  // 1 on average
+    CHECK(mean_square > 0.1);
+    CHECK(mean_square < 4.0);
+    CHECK(same(a.sample(n).values_error[0], errors));
   }
+  CHECK_FALSE(smooth(quadratic, {.type = SmoothGradType::vargrad})(input).values_error.defined());
 }
 
 TEST_CASE(

@@ -45,6 +45,9 @@ enum class ValuesOf {
 struct Attribution : Explained {
   at::Tensor values{};  ///< on the input's device and in its dtype; for the shape see `values_of`
   ValuesOf values_of = ValuesOf::elements;  ///< what one value belongs to
+  /// Of methods that average over draws: the standard error of each value, float64 on the CPU in the shape of
+  /// `values`, NaN after a single draw. Undefined where it does not apply.
+  at::Tensor values_error{};
   bool stopped = false;  ///< a progress callback ended the work: the values are of what was done until then
 
   // Figures, one per sample; undefined where they do not apply. `figures` lists them.
@@ -127,7 +130,7 @@ inline Explained Explained::sample(std::int64_t n) const {
 inline Attribution Attribution::sample(std::int64_t n) const {
   const std::int64_t count = detail::checked_count(score, values, n);
   Attribution one = *this;
-  for (at::Tensor* rows : {&one.target, &one.score, &one.logits, &one.values}) {
+  for (at::Tensor* rows : {&one.target, &one.score, &one.logits, &one.values, &one.values_error}) {
     *rows = detail::row_of(*rows, n, count);
   }
   for (const auto& [name, member] : detail::figure_members) {

@@ -61,8 +61,8 @@ struct SmoothGradOptions {
 /// noise, whatever the chunk, the batch and the number of threads. Sums are kept in float32, in float64 for
 /// float64; memory does not grow with the number of copies. Besides the values the result has, per sample,
 /// `copies`: how many were taken, and `standard_error`: that of the mean map, relative (L2), NaN
-/// after a single copy; with a tolerance also `converged`: whether it was reached. Throws ArgumentError for
-/// an option out of range, and what A throws.
+/// after a single copy, and `values_error` of each value where the mean is kept; with a tolerance also
+/// `converged`: whether it was reached. Throws ArgumentError for an option out of range, and what A throws.
 template <class A>
 class SmoothGrad {
  public:
@@ -194,8 +194,14 @@ class SmoothGrad {
       if (options_.type == SmoothGradType::vargrad) map = sample.deviations.mul(share);
       if (!result.values.defined()) {
         result.values = detail::batch_like(map.to(input.scalar_type()), moments.size()).zero_();
+        if (options_.type == SmoothGradType::smoothgrad) {
+          result.values_error = detail::empty(result.values.sizes(), at::kDouble).fill_(NAN);
+        }
       }
       result.values[static_cast<std::int64_t>(n)].copy_(map);
+      if (result.values_error.defined()) {
+        result.values_error[static_cast<std::int64_t>(n)].copy_(sample.errors());
+      }
     }
     result.copies = detail::vector_tensor<std::int64_t>(counts);
     result.standard_error = detail::vector_tensor<double>(errors);

@@ -29,6 +29,12 @@ struct Moments {
     if (keep_squares) squares.addcmul_(value, value);
   }
 
+  /// The standard error of each value of the mean, in float64; NaN of fewer than two.
+  at::Tensor errors() const {
+    const auto n = static_cast<double>(count);
+    return deviations.to(at::kDouble).div(n * (n - 1.0)).sqrt();
+  }
+
   /// The L2 norm of the mean's standard error over that of the mean; NaN of fewer than two.
   double standard_error() const {
     if (count == 0) return NAN;

@@ -107,8 +107,12 @@ class ShapDraws {
       errors.push_back(moments[n].standard_error());
       if (moments[n].count == 0) continue;
       const at::Tensor mean = moments[n].mean.to(input.scalar_type());
-      if (!result.values.defined()) result.values = batch_like(mean, moments.size()).zero_();
+      if (!result.values.defined()) {
+        result.values = batch_like(mean, moments.size()).zero_();
+        result.values_error = empty(result.values.sizes(), at::kDouble).fill_(NAN);
+      }
       result.values[static_cast<std::int64_t>(n)].copy_(mean);
+      result.values_error[static_cast<std::int64_t>(n)].copy_(moments[n].errors());
     }
     result.copies = vector_tensor<std::int64_t>(copies);
     result.standard_error = vector_tensor<double>(errors);
