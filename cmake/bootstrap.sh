@@ -277,6 +277,11 @@ find_peers() {
   # for what docs/how-to/export.md shows
   installed "$PEERS" timm || pip_install "$PEERS" --no-deps timm==1.0.31 safetensors pyyaml huggingface_hub
   installed "$PEERS" saliency || pip_install "$PEERS" --no-deps saliency==0.2.1  # PAIR's
+  installed "$PEERS" scikit-image imageio tifffile lazy-loader networkx ||
+    pip_install "$PEERS" --no-deps scikit-image==0.26.0 imageio tifffile lazy-loader networkx
+  # for Captum's LIME and KernelShap
+  installed "$PEERS" scikit-learn joblib threadpoolctl cloudpickle narwhals ||
+    pip_install "$PEERS" --no-deps scikit-learn==1.9.1 joblib threadpoolctl cloudpickle narwhals
   installed "$PEERS" ziglang || pip_install "$PEERS" --no-deps ziglang==0.16.0  # Clang 21 for tests/portability
 }
 

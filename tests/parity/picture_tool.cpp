@@ -1,7 +1,9 @@
-// Runs picture functions for test_pictures.py: reads commands from standard input, one a line with fields
-// separated by tabs, and answers each with "ok" or "error: ..." on standard output.
+// Runs picture functions for test_pictures.py, test_images.py and test_superpixels.py: reads commands from
+// standard input, one a line with fields separated by tabs, and answers each with "ok" or "error: ..." on
+// standard output.
 //
-// A raw file is "height width channels\n" and the values: bytes of a picture, float or double of a heatmap.
+// A raw file is "height width channels\n" and the values: bytes of a picture, float or double of a heatmap,
+// 32-bit integers of labels.
 
 #include <algorithm>
 #include <cstdint>
@@ -15,10 +17,14 @@
 #include <vector>
 
 #include <salience/picture/colormap.hpp>
+#include <salience/picture/felzenszwalb.hpp>
 #include <salience/picture/heatmap.hpp>
 #include <salience/picture/image.hpp>
 #include <salience/picture/image_io.hpp>
+#include <salience/picture/quickshift.hpp>
 #include <salience/picture/resize.hpp>
+#include <salience/picture/segments.hpp>
+#include <salience/picture/slic.hpp>
 
 namespace {
 
@@ -59,6 +65,16 @@ void write_image(const std::string& path, const salience::Image& image) {
   if (!file) throw std::runtime_error("cannot write " + path);
 }
 
+void write_segments(const std::string& path, const salience::Segments& segments) {
+  segments.check();
+  std::ofstream file(path, std::ios::binary);
+  file << segments.height << ' ' << segments.width << ' ' << segments.count << '\n';
+  file.write(reinterpret_cast<const char*>(segments.labels.data()),
+             static_cast<std::streamsize>(segments.labels.size() * sizeof(std::int32_t)));
+  file.close();
+  if (!file) throw std::runtime_error("cannot write " + path);
+}
+
 using Fields =
     std::vector<std::string>;  // the command's name, then its arguments; the last is the result's file
 
@@ -91,6 +107,31 @@ void run(const Fields& f) {
     write_image(out, salience::grayscale(read_heatmap<float>(f.at(1))));
   } else if (command == "grayscale64") {
     write_image(out, salience::grayscale(read_heatmap<double>(f.at(1))));
+  } else if (command == "slic") {
+    write_segments(out, salience::slic(read_image(f.at(1)), {.segments = std::stoi(f.at(2)),
+                                                             .compactness = std::stod(f.at(3)),
+                                                             .iterations = std::stoi(f.at(4)),
+                                                             .sigma = std::stod(f.at(5)),
+                                                             .connected = f.at(6) == "1",
+                                                             .minimum_size = std::stod(f.at(7)),
+                                                             .maximum_size = std::stod(f.at(8)),
+                                                             .zero = f.at(9) == "1"}));
+  } else if (command == "felzenszwalb" || command == "felzenszwalb64") {
+    const salience::FelzenszwalbOptions options{
+        .scale = std::stod(f.at(2)), .sigma = std::stod(f.at(3)), .minimum = std::stoi(f.at(4))};
+    if (command == "felzenszwalb") {
+      write_segments(out, salience::felzenszwalb(read_image(f.at(1)), options));
+    } else {
+      int height = 0, width = 0, channels = 0;
+      const std::vector<double> values = read_raw<double>(f.at(1), height, width, channels);
+      write_segments(out, salience::felzenszwalb(values, height, width, channels, options));
+    }
+  } else if (command == "quickshift") {
+    write_segments(out, salience::quickshift(read_image(f.at(1)), {.ratio = std::stod(f.at(2)),
+                                                                   .kernel = std::stod(f.at(3)),
+                                                                   .distance = std::stod(f.at(4)),
+                                                                   .sigma = std::stod(f.at(5)),
+                                                                   .seed = std::stoull(f.at(6))}));
   } else {
     throw std::runtime_error("unknown command " + command);
   }
