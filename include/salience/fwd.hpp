@@ -25,6 +25,10 @@ struct SaveOptions;
 enum class ResizeOrder;
 struct ContactSheetCell;
 struct ContactSheetOptions;
+struct Segments;
+struct SlicOptions;
+struct FelzenszwalbOptions;
+struct QuickshiftOptions;
 
 // input/
 struct Resize;
@@ -154,6 +158,40 @@ class Occlusion;
 struct FeatureAblationOptions;
 template <class M>
 class FeatureAblation;
+class FeatureMask;
+struct FeaturePermutationOptions;
+template <class M>
+class FeaturePermutation;
+struct ShapleySamplingOptions;
+template <class M>
+class ShapleySampling;
+struct ShapleyExactOptions;
+template <class M>
+class ShapleyExact;
+struct KernelShapOptions;
+template <class M>
+class KernelShap;
+struct XraiOptions;
+template <class A>
+class Xrai;
+enum class ExtremalVariant;
+struct ExtremalPerturbationOptions;
+template <class M>
+class ExtremalPerturbation;
+enum class LimeFit;
+enum class LimeDistance;
+struct LimeOptions;
+template <class M>
+class Lime;
+struct RiseOptions;
+template <class M>
+class Rise;
+struct SobolOptions;
+template <class M>
+class Sobol;
+struct HsicOptions;
+template <class M>
+class Hsic;
 struct InternalInfluenceOptions;
 template <class M>
 class InternalInfluence;
@@ -197,6 +235,12 @@ template <class M>
 class EigenGradCam;
 template <class M>
 class KpcaCam;
+struct ScoreCamOptions;
+template <class M>
+class ScoreCam;
+struct AblationCamOptions;
+template <class M>
+class AblationCam;
 template <class M>
 class GuidedGradCam;
 class Explanation;

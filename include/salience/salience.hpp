@@ -19,6 +19,10 @@
 #include <salience/picture/image_io.hpp>
 #endif
 #include <salience/picture/resize.hpp>
+#include <salience/picture/segments.hpp>
+#include <salience/picture/slic.hpp>
+#include <salience/picture/felzenszwalb.hpp>
+#include <salience/picture/quickshift.hpp>
 #include <salience/picture/heatmap.hpp>
 #include <salience/picture/colormap.hpp>
 #include <salience/picture/overlay.hpp>
@@ -30,6 +34,7 @@
 #include <salience/io/pt.hpp>
 
 #include <salience/input/preprocessor.hpp>
+#include <salience/input/superpixels.hpp>
 
 #include <salience/model/concepts.hpp>
 #include <salience/model/layered_model.hpp>
@@ -69,7 +74,17 @@
 #include <salience/method/gradient_shap.hpp>
 #include <salience/method/occlusion.hpp>
 #include <salience/method/feature_ablation.hpp>
+#include <salience/method/feature_permutation.hpp>
+#include <salience/method/shapley_sampling.hpp>
+#include <salience/method/shapley_exact.hpp>
+#include <salience/method/kernel_shap.hpp>
+#include <salience/method/lime.hpp>
+#include <salience/method/rise.hpp>
+#include <salience/method/sobol.hpp>
+#include <salience/method/hsic.hpp>
 #include <salience/method/token_grid.hpp>
+#include <salience/method/score_cam.hpp>
+#include <salience/method/ablation_cam.hpp>
 #include <salience/method/backward_rule.hpp>
 #include <salience/method/explanation.hpp>
 #include <salience/method/registry.hpp>  // and with it every method that gives a map of the input

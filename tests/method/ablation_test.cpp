@@ -92,6 +92,14 @@ TEST_CASE("Occlusion by its definition, windows and strides of every kind") {
                  at::full({5, 7}, change(x, covered, at::zeros_like(x)), at::kDouble)) < 1e-12);
   const Attribution columns = Occlusion{network, {.window = {7}}}(input, ClassIndex{1});
   CHECK(distance(columns.values.select(3, 0), columns.values.select(3, 6)) == 0.0);
+  // Without a window a fifteenth of each place, by half of it.
+  const auto sums = [](const at::Tensor& v) { return v.flatten(1).sum(1, true); };
+  const at::Tensor large = normal({2, 3, 32, 46}, at::kDouble, 5), line = normal({2, 3, 31}, at::kDouble, 5);
+  CHECK(same(Occlusion{sums}(large).values,
+             Occlusion{sums, {.window = {3, 4}, .stride = {2, 2}}}(large).values));
+  CHECK(same(Occlusion{sums}(line).values, Occlusion{sums, {.window = {3}, .stride = {2}}}(line).values));
+  const at::Tensor row = normal({2, 16}, at::kDouble, 6);
+  CHECK(same(Occlusion{sums}(row).values, Occlusion{sums, {.window = {2}, .stride = {1}}}(row).values));
   // Stride 1 where none is given.
   CHECK(same(Occlusion{network, {.window = {2, 3}}}(input).values,
              Occlusion{network, {.window = {2, 3}, .stride = {1, 1}}}(input).values));
@@ -183,7 +191,7 @@ TEST_CASE("Occlusion and FeatureAblation: what is wrong is told") {
   CHECK(contains(occlusion({.window = {6, 3}}),
                  "a size of the window of Occlusion must be at least 1 and at most the input's, 5, got 6"));
   CHECK(contains(occlusion({.window = {0}}), "at least 1"));
-  CHECK(contains(occlusion({.window = {}}), "the window of Occlusion has 0 sizes"));
+  CHECK(contains(occlusion({.stride = {2}}), "the window of Occlusion has 0 sizes"));
   CHECK(contains(occlusion({.window = {2, 2}, .stride = {1}}), "has 2 sizes, and there are 1 strides"));
   CHECK(contains(occlusion({.window = {2, 2}, .stride = {1, 0}}),
                  "a stride of Occlusion must be at least 1 and at most the window's size, 2, got 0"));

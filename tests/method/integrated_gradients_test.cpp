@@ -185,6 +185,16 @@ TEST_CASE("baselines: zero, a constant, a tensor, a blurred input, a function, s
   // a constant picture stays so, up to its border
   CHECK(distance(Baseline::blurred(3.0)(picture.mul(0.0).add(2.0)), picture.mul(0.0).add(2.0)) < 1e-14);
   CHECK(distance(Baseline::blurred(200.0)(picture).std(2), picture.mul(0.0).std(2)) < 0.02);
+  // the mean of each sample's own channels, whatever the places; of rows the mean of all
+  const at::Tensor colours = picture.sum(3).sum(2).div(63.0);
+  CHECK(distance(Baseline::mean()(picture), colours.unsqueeze(2).unsqueeze(3).expand_as(picture)) < 1e-14);
+  CHECK(distance(Baseline::mean()(picture.flatten(2)), colours.unsqueeze(2).expand({2, 3, 63})) < 1e-14);
+  CHECK(distance(Baseline::mean()(picture.view({2, 3, 3, 3, 7})).flatten(2),
+                 colours.unsqueeze(2).expand({2, 3, 63})) < 1e-14);
+  CHECK(distance(Baseline::mean()(input), input.sum(1, true).div(6.0).expand_as(input)) < 1e-14);
+  // in bfloat16 too: a sum of 5103 ones that was kept in bfloat16 would stop at 256
+  CHECK(same(Baseline::mean()(picture.mul(0.0).add(1.0).repeat({1, 1, 9, 9}).to(at::kBFloat16)),
+             picture.mul(0.0).add(1.0).repeat({1, 1, 9, 9}).to(at::kBFloat16)));
 
   const auto message_of = [](const at::Tensor& t) {
     return message<ArgumentError>([&] { integrated(linear, {.baseline = Baseline::tensor(t)})(input); });
@@ -197,6 +207,12 @@ TEST_CASE("baselines: zero, a constant, a tensor, a blurred input, a function, s
                  }),
                  "pictures (N, C, H, W) or volumes (N, C, D, H, W), got (3, 5)"));
   CHECK(contains(message<ArgumentError>([] { Baseline::mean_of({}); }), "no baselines"));
+  CHECK(contains(message<ArgumentError>([] { Baseline::mean()(normal({3})); }), "got (3)"));
+  // what depends on what is missing has no values of its own
+  CHECK(contains(message<ArgumentError>([&] { from(Baseline::inpainted()); }),
+                 "needs a method that removes whole pixels: Occlusion, FeatureAblation"));
+  CHECK(Baseline::inpainted().inpaints());
+  CHECK(!Baseline::mean_of({Baseline::inpainted(), Baseline::zero()}).inpaints(1));
 }
 
 TEST_CASE("a path of the user's own") {

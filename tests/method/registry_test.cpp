@@ -1,4 +1,5 @@
 #include <salience/method/registry.hpp>
+#include <salience/model/features_head.hpp>
 #include <salience/model/last_convolution.hpp>
 
 #include <ATen/ops/conv2d_ops.h>
@@ -34,8 +35,15 @@ const LastConvolution layered(&network);
 const AnyModel model(layered);
 const at::Tensor input = normal({2, 3, 8, 7});
 
+/// The same network, which can be cut behind its convolutions.
+const FeaturesHead cuttable([](const at::Tensor& x) { return convolve(convolve(x, first).relu(), second); },
+                            [](const at::Tensor& features) {
+                              return features.relu().sin().sum({2, 3});
+                            });
+
 Attribution by_name(const std::string& name, const MethodOptions& options = {}) {
-  return find_method(name).make(model, options)(input, ClassIndex{3});
+  const MethodEntry& entry = find_method(name);
+  return entry.make(entry.cuts ? AnyModel(cuttable) : model, options)(input, ClassIndex{3});
 }
 
 }  // namespace
@@ -66,6 +74,7 @@ TEST_CASE("the registry: a method is that of its class, bit for bit") {
   const auto smooth = [](SmoothGradType type) {
     return AnyAttributor(SmoothGrad(GradientAttributor(&network), {.samples = 4, .type = type, .seed = 9}));
   };
+  const FeatureMask seven = FeatureMask::grid({7});
   const std::map<std::string, AnyAttributor> expected{
       {"vanilla", AnyAttributor(GradientAttributor(&network))},
       {"input_x_gradient", AnyAttributor(InputXGradient(&network))},
@@ -88,6 +97,21 @@ TEST_CASE("the registry: a method is that of its class, bit for bit") {
       {"eigen_grad_cam", AnyAttributor(EigenGradCam(layered))},
       {"kpca_cam", AnyAttributor(KpcaCam(layered))},
       {"guided_grad_cam", AnyAttributor(GuidedGradCam(layered))},
+      {"occlusion", AnyAttributor(Occlusion(&network))},
+      {"feature_ablation", AnyAttributor(FeatureAblation(&network, {.mask = seven}))},
+      {"shapley_sampling",
+       AnyAttributor(ShapleySampling(&network, {.mask = seven, .samples = 4, .seed = 9}))},
+      {"shapley_exact", AnyAttributor(ShapleyExact(&network, {.mask = FeatureMask::grid({3})}))},
+      {"kernel_shap", AnyAttributor(KernelShap(&network, {.mask = seven, .samples = 4, .seed = 9}))},
+      {"ablation_cam", AnyAttributor(AblationCam(cuttable))},
+      {"score_cam", AnyAttributor(ScoreCam(layered))},
+      {"rise", AnyAttributor(Rise(&network, {.samples = 4, .seed = 9}))},
+      {"sobol", AnyAttributor(Sobol(&network, {.designs = 4, .seed = 9}))},
+      {"hsic", AnyAttributor(Hsic(&network, {.designs = 4, .seed = 9}))},
+      {"xrai",
+       AnyAttributor(Xrai(IntegratedGradients(&network, {.steps = 5, .baseline = xrai_baselines()})))},
+      {"extremal_perturbation", AnyAttributor(ExtremalPerturbation(&network, {.steps = 5}))},
+      {"lime", AnyAttributor(Lime(&network, {.mask = seven, .samples = 4, .seed = 9}))},
   };
   std::size_t own_graph = 0;  // tests/script/relevance_test.cpp has those
   for (const MethodEntry& entry : methods()) {
@@ -104,15 +128,23 @@ TEST_CASE("the registry: a method is that of its class, bit for bit") {
 }
 
 TEST_CASE("the registry: a method heeds the options that its entry names, and no other") {
-  const MethodOptions usual{.samples = 12, .seed = 1, .steps = 5};
+  const MethodOptions usual{.samples = 200, .seed = 1, .steps = 5};
   using Change = std::function<void(MethodOptions&)>;
   const std::vector<std::pair<std::string, Change>> changes{
-      {"samples", [](MethodOptions& options) { options.samples = 3; }},
+      {"samples", [](MethodOptions& options) { options.samples = 5; }},
       {"noise", [](MethodOptions& options) { options.noise = 0.5; }},
       {"seed", [](MethodOptions& options) { options.seed = 2; }},
       {"steps", [](MethodOptions& options) { options.steps = 9; }},
       {"baseline", [](MethodOptions& options) { options.baseline = Baseline::constant(0.5); }},
       {"tolerance", [](MethodOptions& options) { options.tolerance = 1e3; }},
+      {"segments",
+       [](MethodOptions& options) {
+         options.segments = FeatureMask::grid({2, 3});
+       }},
+      {"window",
+       [](MethodOptions& options) {
+         options.window = {3, 4};
+       }},
       {"layer", [](MethodOptions& options) { options.layer = "convolution.0"; }},
   };
   for (const MethodEntry& entry : methods()) {
@@ -122,6 +154,7 @@ TEST_CASE("the registry: a method heeds the options that its entry names, and no
     const at::Tensor values = by_name(name, usual).values;
     for (const auto& each : changes) {
       const auto& [option, change] = each;
+      if (entry.cuts && option == "layer") continue;  // that model has one
       CAPTURE(each.first);
       MethodOptions options = usual;
       change(options);
@@ -135,9 +168,9 @@ TEST_CASE("the registry: a method heeds the options that its entry names, and no
       return true;
     };
     CHECK(support::distance(by_name(name, options).values, values) < 1e-9);
-    const bool of_many = entry.takes("samples") || entry.takes("steps");
+    const bool of_many = entry.takes("chunk");
     CHECK((told > 0) == of_many);
-    CHECK(entry.takes("chunk") == of_many);
+    if (entry.takes("samples") || entry.takes("steps")) CHECK(of_many);
     options.chunk = -1;
     CHECK(contains(message<ArgumentError>([&] { by_name(name, options); }), "chunk must be") == of_many);
   }
@@ -149,7 +182,7 @@ TEST_CASE("the registry: a method of a layer, or of a graph, says that the model
   for (const MethodEntry& entry : methods()) {
     CAPTURE(std::string(entry.name));
     const std::string said =
-        message<ModelError>([&] { entry.make(AnyModel(&network), {.samples = 2, .steps = 2})(input); });
+        message<ModelError>([&] { entry.make(AnyModel(&network), {.samples = 4, .steps = 2})(input); });
     CHECK(contains(said, "does not show the last convolution") == entry.takes("layer"));
     CHECK(contains(said, "shows none: it must hold a ScriptModel") == entry.needs_graph);
   }

@@ -85,7 +85,8 @@ void check(const std::string& name, const Make& make, const auto& attribute) {
 /// Values, figures and what was explained.
 std::vector<at::Tensor> all_of(const Attribution& a) {
   std::vector<at::Tensor> all{a.values, a.score, a.logits};
-  for (const Figure& figure : figures(a)) all.push_back(figure.values.to(at::kDouble));
+  // Of few draws there is no standard error.
+  for (const Figure& figure : figures(a)) all.push_back(figure.values.to(at::kDouble).nan_to_num(-7.0));
   return all;
 }
 

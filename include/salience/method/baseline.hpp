@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,8 @@ namespace salience {
 /// (black in a black picture) gets nothing. Several baselines are averaged over.
 ///
 ///     Baseline::zero()                               // the default: the mean colour, after normalisation
+///     Baseline::mean()                               // the mean colour of each picture
+///     Baseline::inpainted()                          // what is removed is filled from what stays around it
 ///     Baseline::tensor(preprocess(Image(224, 224, 3)))  // a black picture
 ///     Baseline::each(photos)                         // (B, C, H, W): expected gradients (Erion et al. 2021)
 ///     Baseline{[](const at::Tensor& x) { return x.flip({3}); }}
@@ -82,6 +85,34 @@ class Baseline {
       return detail::blur(detail::widened(input), sigma, detail::Border::nearest, input.dim() - 2);
     });
   }
+  /// Each sample's own mean of each channel over its places, of (N, C, places...); of (N, D) its mean over D.
+  static Baseline mean() {
+    return Baseline([](const at::Tensor& input) {
+      if (input.dim() < 2) {
+        throw ArgumentError::out_of_range("the input of a mean baseline", detail::shape(input),
+                                          "a batch (N, D) or (N, C, places...)");
+      }
+      const std::int64_t first = input.dim() > 2 ? 2 : 1;
+      std::vector<std::int64_t> places(static_cast<std::size_t>(input.dim() - first));
+      std::iota(places.begin(), places.end(), first);
+      return detail::widened(input.detach()).mean(places, /*keepdim=*/true);
+    });
+  }
+  /// What is missing of a picture (N, C, H, W) is filled from what stays around it, by the linear imputation
+  /// of ROAD (Rong et al. 2022): each missing pixel is the weighted mean of its neighbours, 1/6 for the
+  /// direct and 1/12 for the diagonal ones, solved for all missing pixels at once. Other than ROAD it adds no
+  /// noise, so that the same input gives the same values. Where no pixel stays, each channel is filled with
+  /// its mean over the picture. Float64 on the CPU, wherever the input is.
+  ///
+  /// What is filled in depends on what is missing. So this is for methods that remove whole pixels, all
+  /// channels together: Occlusion, FeatureAblation, ShapleySampling, ShapleyExact, KernelShap and Lime. Any
+  /// other throws ArgumentError, as those do for an input that is no picture and for a part that covers only
+  /// some channels of a pixel.
+  static Baseline inpainted() {
+    Baseline made = zero();
+    made.functions_ = {OfRows{}};
+    return made;
+  }
   /// Each entry of the first dimension, one after the other, for every sample.
   static Baseline each(const at::Tensor& baselines) {
     if (!baselines.defined() || baselines.dim() < 1 || baselines.size(0) < 1) {
@@ -104,11 +135,18 @@ class Baseline {
 
   /// How many there are.
   std::size_t count() const { return functions_.size(); }
+  /// Whether the i-th is `inpainted`, which has no values of its own.
+  bool inpaints(std::size_t i = 0) const { return !functions_.at(i); }
 
   /// The i-th baseline of an input, in its shape, dtype and device. `samples` says which samples of the
   /// user's batch the rows are, (rows) int64, as FixedTarget::samples; undefined: row n is sample n. Throws
-  /// ArgumentError if it does not broadcast to the input.
+  /// ArgumentError if it does not broadcast to the input, and for one that is `inpainted`.
   at::Tensor operator()(const at::Tensor& input, std::size_t i = 0, const at::Tensor& samples = {}) const {
+    if (inpaints(i)) {
+      throw ArgumentError(
+          "an in-painted baseline fills what is missing from what stays, so it needs a method that removes "
+          "whole pixels: Occlusion, FeatureAblation, ShapleySampling, ShapleyExact, KernelShap or Lime");
+    }
     const at::Tensor values = functions_.at(i)(input, samples);
     if (!values.defined()) throw ArgumentError("the baseline is an undefined tensor");
     try {
@@ -124,7 +162,7 @@ class Baseline {
   /// From the input and the samples that its rows are.
   using OfRows = std::function<at::Tensor(const at::Tensor&, const at::Tensor&)>;
 
-  std::vector<OfRows> functions_;
+  std::vector<OfRows> functions_;  // an empty one: inpainted
 };
 
 }  // namespace salience

@@ -8,14 +8,12 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/upsample_bilinear2d_ops.h>
-#include <ATen/ops/upsample_linear1d_ops.h>
-#include <ATen/ops/upsample_trilinear3d_ops.h>
 #include <c10/util/Exception.h>
 
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/cam_weighting.hpp>
+#include <salience/method/detail/upsampled.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/recorded_pass.hpp>
@@ -82,26 +80,6 @@ inline void refuse_sequence(const at::Tensor& grid, const at::Tensor& layer, con
              "or upsample = false for the layer's own grid"));
 }
 
-/// A map (N, 1, places...) in the input's size.
-inline at::Tensor upsampled(const at::Tensor& map, const at::Tensor& input) {
-  if (map.dim() == 3) {
-    return at::_ops::upsample_linear1d::call(map, {input.size(2)}, /*align_corners=*/false, {});
-  }
-  if (map.dim() == 4) {
-    return at::_ops::upsample_bilinear2d::call(map, {input.size(2), input.size(3)},
-                                               /*align_corners=*/false, {}, {});
-  }
-  if (map.dim() == 5) {
-    return at::_ops::upsample_trilinear3d::call(map, {input.size(2), input.size(3), input.size(4)},
-                                                /*align_corners=*/false, {}, {}, {});
-  }
-  if (input.dim() < 3) return map;
-  std::vector<std::int64_t> sizes = input.sizes().vec(), ones(sizes.size(), 1);  // one number, everywhere
-  sizes[1] = 1;
-  ones[0] = sizes[0];
-  return map.view(ones).expand(sizes).contiguous();
-}
-
 /// A layer's activations, or the gradients there, as a weighting is given them: (N, C, h, w).
 inline at::Tensor in_four_dimensions(const at::Tensor& grid) {
   if (grid.dim() > 4) return grid.flatten(3);
@@ -109,11 +87,15 @@ inline at::Tensor in_four_dimensions(const at::Tensor& grid) {
   return grid.dim() == 3 ? grid.unsqueeze(2) : grid.unsqueeze(2).unsqueeze(3);
 }
 
-/// One layer's map, (N, 1, places...), and whether nothing in it is above zero, (N) bool.
-template <CamWeighting Weighting>
-std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_t i,
-                                            const at::Tensor& gradient, const Weighting& weighting,
-                                            const CamOptions& options) {
+/// What a layer of a pass gave, as channels and places.
+struct LayerGrid {
+  at::Tensor layer;     ///< detached
+  GridReshape reshape;  ///< what makes the grid of it
+  at::Tensor grid;      ///< (N, C, places...), in float32 at least
+};
+
+/// Layer i of a pass. Throws ArgumentError if it is no grid, or none that `options` can upsample.
+inline LayerGrid layer_grid(const RecordedPass& pass, std::size_t i, const CamOptions& options) {
   const std::string& name = pass.names[i];
   const at::Tensor layer = pass.layers[i].detach();
   const GridReshape reshape =
@@ -125,45 +107,50 @@ std::pair<at::Tensor, at::Tensor> layer_map(const RecordedPass& pass, std::size_
   }
   if (options.upsample) require_same_places(grid, layer, pass.leaf, name);
   if (options.upsample && !options.reshape) refuse_sequence(grid, layer, pass.leaf, name);
-  const at::Tensor a = in_four_dimensions(grid);
-  at::Tensor g;
-  if (gradient.defined()) {
-    g = in_four_dimensions(widened(reshape(gradient)));
-    if (!g.any().template item<bool>()) {
-      TORCH_WARN(
-          "Salience: the gradient at ", quoted_layer(name),
-          " is zero everywhere, and so is the map; in a vision transformer the last block's tokens take "
-          "no part in the class: name an earlier layer");
-    }
-  }
-  at::Tensor map = weighting(a, g);
-  if (!map.defined() || map.dim() != 4 || map.size(0) != a.size(0) || map.size(1) != 1) {
-    throw ArgumentError::out_of_range("the map of a weighting", shape(map),
-                                      concat("of shape (", a.size(0), ", 1, h, w)"));
-  }
-  const at::Tensor nothing_positive = map.flatten(1).amax({1}).le(0.0);
-  if (options.relu) map = map.clamp_min(0.0);
-  if (pass.layers.size() > 1) {
-    const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
-    map = map.div(largest.masked_fill(largest.eq(0.0), 1.0));
-  }
-  if (grid.dim() != 4) {
-    std::vector<std::int64_t> sizes = grid.sizes().vec();
-    sizes[1] = 1;
-    map = map.reshape(sizes);
-  }
-  return {map, nothing_positive};
+  return {layer, reshape, grid};
 }
 
-/// The mean of the maps of the pass's layers, whose gradients are given if the weighting needs them.
-template <CamWeighting Weighting>
-Attribution class_activation_map(const RecordedPass& pass, const std::vector<at::Tensor>& gradients,
-                                 const Weighting& weighting, const CamOptions& options) {
-  const Observing observing;
+/// All layers of a pass.
+inline std::vector<LayerGrid> layer_grids(const RecordedPass& pass, const CamOptions& options) {
+  std::vector<LayerGrid> grids;
+  grids.reserve(pass.layers.size());
+  for (std::size_t i = 0; i < pass.layers.size(); ++i) grids.push_back(layer_grid(pass, i, options));
+  return grids;
+}
+
+/// The gradient at a layer as a weighting is given it.
+inline at::Tensor gradient_grid(const LayerGrid& grid, const at::Tensor& gradient, const std::string& name) {
+  const at::Tensor g = in_four_dimensions(widened(grid.reshape(gradient)));
+  if (!g.any().template item<bool>()) {
+    TORCH_WARN("Salience: the gradient at ", quoted_layer(name),
+               " is zero everywhere, and so is the map; in a vision transformer the last block's tokens take "
+               "no part in the class: name an earlier layer");
+  }
+  return g;
+}
+
+/// The mean of the maps of a pass's layers, as the options say, and whether nothing in them is above zero.
+/// `signed_map(i)` gives the one of layer i, (N, 1, h, w); undefined: of this layer and those behind it there
+/// is none.
+template <class SignedMap>
+Attribution mean_of_maps(const RecordedPass& pass, const std::vector<LayerGrid>& grids,
+                         const CamOptions& options, const SignedMap& signed_map) {
   at::Tensor sum, nothing_positive;
-  for (std::size_t i = 0; i < pass.layers.size(); ++i) {
-    auto [map, nothing_here] =
-        layer_map(pass, i, gradients.empty() ? at::Tensor() : gradients[i], weighting, options);
+  double count = 0.0;
+  for (std::size_t i = 0; i < grids.size(); ++i) {
+    at::Tensor map = signed_map(i);
+    if (!map.defined()) break;
+    const at::Tensor nothing_here = map.flatten(1).amax({1}).le(0.0);
+    if (options.relu) map = map.clamp_min(0.0);
+    if (grids.size() > 1) {
+      const at::Tensor largest = map.abs().flatten(1).amax({1}).view({-1, 1, 1, 1});
+      map = map.div(largest.masked_fill(largest.eq(0.0), 1.0));
+    }
+    if (grids[i].grid.dim() != 4) {
+      std::vector<std::int64_t> sizes = grids[i].grid.sizes().vec();
+      sizes[1] = 1;
+      map = map.reshape(sizes);
+    }
     if (options.upsample) map = upsampled(map, pass.leaf);
     if (sum.defined() && sum.sizes() != map.sizes()) {
       throw ArgumentError::out_of_range("the grids of several layers, without upsampling,",
@@ -171,12 +158,32 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
     }
     sum = sum.defined() ? sum.add(map) : map;
     nothing_positive = nothing_positive.defined() ? nothing_positive.logical_and(nothing_here) : nothing_here;
+    count += 1.0;
   }
-  if (pass.layers.size() > 1) sum = sum.div(static_cast<double>(pass.layers.size()));
+  if (count > 1.0) sum = sum.div(count);
   Attribution result = pass.explained_by(as_input(sum, pass.leaf));
   result.values_of = ValuesOf::regions;
   result.nothing_positive = nothing_positive;
   return result;
+}
+
+/// The mean of the maps of the pass's layers, whose gradients are given if the weighting needs them.
+template <CamWeighting Weighting>
+Attribution class_activation_map(const RecordedPass& pass, const std::vector<at::Tensor>& gradients,
+                                 const Weighting& weighting, const CamOptions& options) {
+  const Observing observing;
+  const std::vector<LayerGrid> grids = layer_grids(pass, options);
+  return mean_of_maps(pass, grids, options, [&](std::size_t i) {
+    const at::Tensor a = in_four_dimensions(grids[i].grid);
+    at::Tensor g;
+    if (!gradients.empty()) g = gradient_grid(grids[i], gradients[i], pass.names[i]);
+    const at::Tensor map = weighting(a, g);
+    if (!map.defined() || map.dim() != 4 || map.size(0) != a.size(0) || map.size(1) != 1) {
+      throw ArgumentError::out_of_range("the map of a weighting", shape(map),
+                                        concat("of shape (", a.size(0), ", 1, h, w)"));
+    }
+    return map;
+  });
 }
 
 }  // namespace detail

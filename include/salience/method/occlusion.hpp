@@ -12,10 +12,11 @@
 #include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
-#include <salience/method/detail/ablation.hpp>
+#include <salience/method/detail/absent.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/recorded_pass.hpp>
 #include <salience/method/streaming.hpp>
+#include <salience/method/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
 
@@ -25,9 +26,12 @@ namespace salience {
 struct OcclusionOptions {
   /// The size of the window along the last dimensions, each at least 1 and at most the input's; the
   /// dimensions before them are covered whole: {15, 15} of a picture covers all channels. Zeiler and Fergus
-  /// name no size.
-  std::vector<std::int64_t> window{15, 15};
-  std::vector<std::int64_t> stride{};    ///< for each of these, from 1 to its size; empty: 1, as Captum's
+  /// name no size. Empty: a fifteenth of each place of (N, C, places...), or of D of (N, D), rounded up: 15 x
+  /// 15 of 224 x 224 pixels.
+  std::vector<std::int64_t> window{};
+  /// For each of these, from 1 to its size. Empty: 1, as Captum's; where no window is given half of it,
+  /// rounded up.
+  std::vector<std::int64_t> stride{};
   Baseline baseline = Baseline::zero();  ///< what stands in the window; of several, the mean of the changes
   std::int64_t chunk = 0;                ///< windows evaluated at once, over all samples; 0: chosen by memory
   ProgressCallback progress{};           ///< told after each window; false stops and gives what there is
@@ -55,7 +59,7 @@ class Occlusion {
     detail::require_model<M>();
     require_chunk(options_.chunk);
     if (options_.stride.empty()) options_.stride.assign(options_.window.size(), 1);
-    if (options_.window.empty() || options_.stride.size() != options_.window.size()) {
+    if (options_.stride.size() != options_.window.size()) {
       throw ArgumentError(detail::concat("the window of Occlusion has ", options_.window.size(),
                                          " sizes, and there are ", options_.stride.size(), " strides"));
     }
@@ -72,20 +76,20 @@ class Occlusion {
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return enter(input, target, [&](const auto& wanted) {
-      const std::vector<std::int64_t> places = places_of(input);
+      const std::vector<Along> dimensions = windows_of(input);
       std::int64_t count = 1;
-      for (const std::int64_t along : places) count *= along;
-      const auto covered = [&](std::int64_t, std::int64_t window, at::Tensor row) {
-        for (std::size_t d = places.size(); d-- > 0;) {
-          const std::int64_t dimension = row.dim() - static_cast<std::int64_t>(places.size() - d);
-          const std::int64_t begin = window % places[d] * options_.stride[d];
-          row = row.narrow(dimension, begin, std::min(options_.window[d], row.size(dimension) - begin));
-          window /= places[d];
+      for (const Along& along : dimensions) count *= along.places;
+      const auto covered = [&](std::int64_t window, at::Tensor row) {
+        for (std::size_t d = dimensions.size(); d-- > 0;) {
+          const Along& along = dimensions[d];
+          const std::int64_t dimension = row.dim() - static_cast<std::int64_t>(dimensions.size() - d);
+          const std::int64_t begin = window % along.places * along.stride;
+          row = row.narrow(dimension, begin, std::min(along.size, row.size(dimension) - begin));
+          window /= along.places;
         }
         return row;
       };
-      return detail::ablated(model_, input, wanted, {options_.baseline, options_.chunk, options_.progress},
-                             std::vector(static_cast<std::size_t>(input.size(0)), count), covered);
+      return over_windows(input, wanted, count, covered);
     });
   }
 
@@ -96,26 +100,73 @@ class Occlusion {
   }
 
  private:
-  /// How many windows stand along each dimension.
-  std::vector<std::int64_t> places_of(const at::Tensor& input) const {
-    const auto count = static_cast<std::int64_t>(options_.window.size());
-    if (count >= input.dim()) {
+  /// The windows along a dimension.
+  struct Along {
+    std::int64_t size, stride, places;
+  };
+
+  /// Those along the last dimensions of an input.
+  std::vector<Along> windows_of(const at::Tensor& input) const {
+    const bool chosen = !options_.window.empty();
+    const std::int64_t first_place = std::min<std::int64_t>(2, input.dim() - 1);
+    const auto count = chosen ? static_cast<std::int64_t>(options_.window.size()) : input.dim() - first_place;
+    if (count >= input.dim() || count < 1) {
       throw ArgumentError::out_of_range(
           "the window of Occlusion", detail::concat(count, " sizes"),
           detail::concat("fewer than the dimensions of the input, ", detail::shape(input)));
     }
-    std::vector<std::int64_t> places;
+    std::vector<Along> dimensions;
     for (std::int64_t d = 0; d < count; ++d) {
       const std::int64_t size = input.size(input.dim() - count + d);
-      const std::int64_t window = options_.window[static_cast<std::size_t>(d)];
-      const std::int64_t stride = options_.stride[static_cast<std::size_t>(d)];
+      const std::int64_t window = chosen ? options_.window[static_cast<std::size_t>(d)] : (size + 14) / 15;
+      const std::int64_t stride = chosen ? options_.stride[static_cast<std::size_t>(d)] : (window + 1) / 2;
       if (window < 1 || window > size) {
         throw ArgumentError::out_of_range("a size of the window of Occlusion", window,
                                           detail::concat("at least 1 and at most the input's, ", size));
       }
-      places.push_back((size - window + stride - 1) / stride + 1);
+      dimensions.push_back({window, stride, (size - window + stride - 1) / stride + 1});
     }
-    return places;
+    return dimensions;
+  }
+
+  /// For each element f(x) - f(x with a window as in the baseline), on average over the windows that cover it
+  /// and the baselines. `covered(window, row)` is a view of what the window covers of a row.
+  template <class T, class Covered>
+  Attribution over_windows(const at::Tensor& input, const T& target, std::int64_t windows,
+                           const Covered& covered) const {
+    const VariantScores scores(model_, input, at::Tensor(), target);
+    Attribution result{scores.explained()};
+    const detail::Absent absent(options_.baseline, input, detail::samples_of(target));
+    const std::int64_t baselines = absent.count(), steps = windows * baselines;
+    const std::vector<Variant> variants = all_variants(input.size(0), steps);
+    const auto point = [&](const Variant& variant, const at::Tensor& out) {
+      const std::int64_t window = variant.step / baselines, baseline = variant.step % baselines;
+      at::Tensor stays;
+      if (absent.inpaints(baseline)) {
+        stays = detail::empty(input[0].sizes(), at::kBool).fill_(true);
+        covered(window, stays).fill_(false);
+      }
+      out.copy_(input[variant.sample]);
+      covered(window, out).copy_(covered(window, absent(variant.sample, baseline, stays)));
+    };
+    std::size_t done = 0;
+    const auto told = [&](const Progress& progress) {
+      ++done;
+      result.stopped = options_.progress && !options_.progress(progress);
+      return !result.stopped;
+    };
+    const at::Tensor table = scores(variants, steps, options_.chunk, point, told);
+    const double *rows = table.template data_ptr<double>(),
+                 *clean = scores.clean().template data_ptr<double>();
+    const at::Tensor sum = detail::empty(input.sizes(), at::kDouble).zero_(),
+                     count = detail::empty(input.sizes(), at::kDouble).zero_();
+    for (std::size_t i = 0; i < done; ++i) {
+      const auto [sample, step] = variants[i];
+      covered(step / baselines, sum[sample]).add_(clean[sample] - rows[sample * steps + step]);
+      covered(step / baselines, count[sample]).add_(1.0);
+    }
+    result.values = sum.div(count.clamp_min(1.0)).to(input.device(), input.scalar_type());
+    return result;
   }
 
   mutable M model_;  // a model's call operator may be non-const

@@ -4,31 +4,47 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <salience/error.hpp>
+#include <salience/method/ablation_cam.hpp>
 #include <salience/method/any_attributor.hpp>
 #include <salience/method/attention_rollout.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/method/baseline.hpp>
 #include <salience/method/chefer.hpp>
 #include <salience/method/deep_lift.hpp>
+#include <salience/method/extremal_perturbation.hpp>
+#include <salience/method/feature_ablation.hpp>
+#include <salience/method/feature_mask.hpp>
 #include <salience/method/full_grad.hpp>
 #include <salience/method/grad_cam.hpp>
 #include <salience/method/gradient_attributor.hpp>
 #include <salience/method/gradient_shap.hpp>
+#include <salience/method/gradient_shap_options.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/guided_grad_cam.hpp>
+#include <salience/method/hsic.hpp>
 #include <salience/method/idgi.hpp>
 #include <salience/method/input_x_gradient.hpp>
 #include <salience/method/integrated_gradients.hpp>
 #include <salience/method/integrated_gradients_options.hpp>
+#include <salience/method/kernel_shap.hpp>
+#include <salience/method/lime.hpp>
 #include <salience/method/lrp.hpp>
+#include <salience/method/occlusion.hpp>
 #include <salience/method/path.hpp>
+#include <salience/method/rise.hpp>
+#include <salience/method/score_cam.hpp>
+#include <salience/method/shapley_exact.hpp>
+#include <salience/method/shapley_sampling.hpp>
 #include <salience/method/smooth_grad.hpp>
+#include <salience/method/sobol.hpp>
+#include <salience/method/xrai.hpp>
 #include <salience/model/any_model.hpp>
 #include <salience/model/layered_model.hpp>
 #include <salience/tensor/composite.hpp>
@@ -38,17 +54,23 @@ namespace salience {
 /// What the methods of the registry can be told. Each heeds what MethodEntry::options names of it; the
 /// defaults and ranges are those of its own options.
 struct MethodOptions {
-  std::int64_t samples = 50;             ///< noisy copies, at most
-  double noise = 0.15;                   ///< their noise, as a fraction of the input's range
-  std::uint64_t seed = 0;                ///< of the noise
-  std::int64_t steps = 50;               ///< gradients along a path
-  Baseline baseline = Baseline::zero();  ///< where the path begins
-  double tolerance = 0.0;                ///< above 0: as many `steps`, or as few `samples`, as it takes
+  std::optional<std::int64_t> samples{};  ///< draws, at most; by default the class's own, of gradient_shap 50
+  double noise = 0.15;                    ///< of noisy copies, as a fraction of the input's range
+  std::uint64_t seed = 0;                 ///< of the draws
+  std::optional<std::int64_t>
+      steps{};  ///< gradients along a path or of an ascent; by default the class's own
+  Baseline baseline = Baseline::zero();  ///< where the path begins, or what replaces a part of the input
+  /// The features of methods that take some away; by default a grid of 7 cells along each place, of 3 for
+  /// shapley_exact.
+  std::optional<FeatureMask> segments{};
+  std::vector<std::int64_t> window{};  ///< see OcclusionOptions
+  std::vector<std::int64_t> stride{};  ///< see OcclusionOptions
+  double tolerance = 0.0;              ///< above 0: as many `steps`, or as few `samples`, as it takes
   at::Tensor low{};        ///< black, as the network gets it, which broadcasts to the input; see lrp::ZBox
   at::Tensor high{};       ///< white
   LayerNames layer{};      ///< which class activation maps look at; the last convolution
   std::int64_t chunk = 0;  ///< evaluations at once; 0: chosen by memory
-  ProgressCallback progress{};  ///< told by methods of `samples` or `steps`, after each
+  ProgressCallback progress{};  ///< told by methods of many evaluations, after each
 };
 
 /// A method of the registry.
@@ -68,6 +90,8 @@ struct MethodEntry {
   /// Whether it rewrites the graph of the model, which must be a GraphModel. It then makes its own graphs
   /// when `make` is called, and refuses operators that it has no rule for.
   bool needs_graph = false;
+  /// Whether it runs what stands behind a layer, so that the model must be a CuttableModel, as a GraphModel.
+  bool cuts = false;
   /// The method of a model. What is wrong with an option is thrown here, as the method's class says.
   AnyAttributor (*make)(const AnyModel& model, const MethodOptions& options);
 
@@ -86,13 +110,14 @@ namespace detail {
 
 template <SmoothGradType type>
 AnyAttributor smoothed(const AnyModel& model, const MethodOptions& options) {
-  return AnyAttributor(SmoothGrad(GradientAttributor(model), {.samples = options.samples,
-                                                              .noise_level = options.noise,
-                                                              .type = type,
-                                                              .seed = options.seed,
-                                                              .tolerance = options.tolerance,
-                                                              .chunk = options.chunk,
-                                                              .progress = options.progress}));
+  return AnyAttributor(
+      SmoothGrad(GradientAttributor(model), {.samples = options.samples.value_or(SmoothGradOptions{}.samples),
+                                             .noise_level = options.noise,
+                                             .type = type,
+                                             .seed = options.seed,
+                                             .tolerance = options.tolerance,
+                                             .chunk = options.chunk,
+                                             .progress = options.progress}));
 }
 
 /// A path of `steps`, whatever the tolerance.
@@ -110,6 +135,32 @@ inline IntegratedGradientsOptions refined_path(const MethodOptions& options) {
     path.tolerance = options.tolerance;
   }
   return path;
+}
+
+/// A method of features.
+template <template <class> class Method, class Options, std::int64_t cells = 7>
+AnyAttributor of_features(const AnyModel& model, const MethodOptions& options) {
+  Options own{.mask = options.segments ? *options.segments : FeatureMask::grid({cells})};
+  own.baseline = options.baseline;
+  own.chunk = options.chunk;
+  own.progress = options.progress;
+  if constexpr (requires { own.seed; }) {
+    own.samples = options.samples.value_or(own.samples);
+    own.seed = options.seed;
+    own.tolerance = options.tolerance;
+  }
+  return AnyAttributor(Method(model, own));
+}
+
+/// A method of designs over a grid of cells.
+template <template <class> class Method, class Options>
+AnyAttributor of_designs(const AnyModel& model, const MethodOptions& options) {
+  Options own{.baseline = options.baseline,
+              .seed = options.seed,
+              .chunk = options.chunk,
+              .progress = options.progress};
+  own.designs = options.samples.value_or(own.designs);
+  return AnyAttributor(Method(model, own));
 }
 
 template <Composite (*composite)()>
@@ -176,7 +227,7 @@ std::span<const MethodEntry> methods() {
        .page = "idgi", .class_name = "`Idgi`",
        .is_signed = "by step", .tells_classes_apart = "yes", .complete = "yes", .cost = "2 + 2n",
        .make = [](const AnyModel& model, const MethodOptions& options) {
-         return AnyAttributor(Idgi(model, {.steps = options.steps,
+         return AnyAttributor(Idgi(model, {.steps = options.steps.value_or(IdgiOptions{}.steps),
                                            .baseline = options.baseline,
                                            .chunk = options.chunk,
                                            .progress = options.progress}));
@@ -205,7 +256,7 @@ std::span<const MethodEntry> methods() {
        .page = "gradient_shap", .class_name = "`GradientShap`",
        .is_signed = "yes", .tells_classes_apart = "yes", .complete = "on average", .cost = "1 + 2n",
        .make = [](const AnyModel& model, const MethodOptions& options) {
-         return AnyAttributor(GradientShap(model, {.samples = options.samples,
+         return AnyAttributor(GradientShap(model, {.samples = options.samples.value_or(50),
                                                    .baseline = options.baseline,
                                                    .seed = options.seed,
                                                    .chunk = options.chunk,
@@ -382,6 +433,24 @@ std::span<const MethodEntry> methods() {
        .make = [](const AnyModel& model, const MethodOptions& options) {
          return AnyAttributor(KpcaCam(model, {.layer = options.layer}));
        }},
+      {.name = "score_cam", .title = "Score-CAM",
+       .summary = "channels weighted by the score of the input seen through each",
+       .reference = "Wang et al. 2020", .options = "layer chunk",
+       .page = "score_cam", .class_name = "`ScoreCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "1 a channel",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(
+             ScoreCam(model, {.layer = options.layer, .chunk = options.chunk, .progress = options.progress}));
+       }},
+      {.name = "ablation_cam", .title = "Ablation-CAM",
+       .summary = "channels weighted by what the score loses without each",
+       .reference = "Desai, Ramaswamy 2020", .options = "layer chunk",
+       .page = "score_cam", .class_name = "`AblationCam`",
+       .is_signed = "no (`.relu`)", .tells_classes_apart = "yes", .complete = "no", .cost = "below 1 a channel", .cuts = true,
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(AblationCam(
+             model, {.layer = options.layer, .chunk = options.chunk, .progress = options.progress}));
+       }},
       {.name = "guided_grad_cam", .title = "Guided Grad-CAM",
        .summary = "guided backpropagation times Grad-CAM",
        .reference = "Selvaraju et al. 2017", .options = "layer",
@@ -389,6 +458,95 @@ std::span<const MethodEntry> methods() {
        .is_signed = "yes", .tells_classes_apart = "by the Grad-CAM in it", .complete = "no", .cost = "2 to 3",
        .make = [](const AnyModel& model, const MethodOptions& options) {
          return AnyAttributor(GuidedGradCam(model, {.layer = options.layer}));
+       }},
+      {.name = "occlusion", .title = "occlusion",
+       .summary = "the score's loss where a window covers the input, on average over windows",
+       .reference = "Zeiler, Fergus 2014", .options = "window stride baseline chunk",
+       .page = "occlusion", .class_name = "`Occlusion`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "1 a window",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(Occlusion(model, {.window = options.window,
+                                                .stride = options.stride,
+                                                .baseline = options.baseline,
+                                                .chunk = options.chunk,
+                                                .progress = options.progress}));
+       }},
+      {.name = "feature_ablation", .title = "feature ablation",
+       .summary = "the score's loss without each feature, as a cell or a superpixel",
+       .reference = "Zeiler, Fergus 2014", .options = "segments baseline chunk",
+       .page = "occlusion", .class_name = "`FeatureAblation`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "1 a feature",
+       .make = &detail::of_features<FeatureAblation, FeatureAblationOptions>},
+      {.name = "shapley_sampling", .title = "Shapley value sampling",
+       .summary = "what each feature adds to the score, on average over random orders",
+       .reference = "Castro et al. 2009", .options = "segments samples baseline seed tolerance chunk",
+       .page = "shapley", .class_name = "`ShapleySampling`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "n a feature",
+       .make = &detail::of_features<ShapleySampling, ShapleySamplingOptions>},
+      {.name = "shapley_exact", .title = "exact Shapley values",
+       .summary = "the same over all orders, of few features",
+       .reference = "Shapley 1953", .options = "segments baseline chunk",
+       .page = "shapley", .class_name = "`ShapleyExact`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "2 to the features",
+       .make = &detail::of_features<ShapleyExact, ShapleyExactOptions, 3>},
+      {.name = "kernel_shap", .title = "Kernel SHAP",
+       .summary = "Shapley values by least squares over random coalitions of features",
+       .reference = "Lundberg, Lee 2017", .options = "segments samples baseline seed tolerance chunk",
+       .page = "shapley", .class_name = "`KernelShap`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "yes", .cost = "n",
+       .make = &detail::of_features<KernelShap, KernelShapOptions>},
+      {.name = "lime", .title = "LIME",
+       .summary = "a sparse linear function of the features that fits the scores near the input",
+       .reference = "Ribeiro, Singh, Guestrin 2016", .options = "segments samples baseline seed tolerance chunk",
+       .page = "lime", .class_name = "`Lime`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "n",
+       .make = &detail::of_features<Lime, LimeOptions>},
+      {.name = "rise", .title = "RISE",
+       .summary = "the mean of random masks, each weighed by the score of what it leaves",
+       .reference = "Petsiuk, Das, Saenko 2018", .options = "samples baseline seed tolerance chunk",
+       .page = "rise", .class_name = "`Rise`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "n, n = 8000",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         RiseOptions own{.baseline = options.baseline,
+                         .seed = options.seed,
+                         .tolerance = options.tolerance,
+                         .chunk = options.chunk,
+                         .progress = options.progress};
+         own.samples = options.samples.value_or(own.samples);
+         return AnyAttributor(Rise(model, own));
+       }},
+      {.name = "sobol", .title = "Sobol' indices",
+       .summary = "the share of the score's variance under random masks in which each cell takes part",
+       .reference = "Fel et al. 2021", .options = "samples baseline seed chunk",
+       .page = "sobol_and_hsic", .class_name = "`Sobol`",
+       .is_signed = "no", .tells_classes_apart = "yes", .complete = "no", .cost = "65n, n = 32",
+       .make = &detail::of_designs<Sobol, SobolOptions>},
+      {.name = "hsic", .title = "HSIC",
+       .summary = "how much the score depends on whether each cell is seen",
+       .reference = "Novello, Fel, Vigouroux 2022", .options = "samples baseline seed chunk",
+       .page = "sobol_and_hsic", .class_name = "`Hsic`",
+       .is_signed = "no", .tells_classes_apart = "yes", .complete = "no", .cost = "n, n = 500",
+       .make = &detail::of_designs<Hsic, HsicOptions>},
+      {.name = "xrai", .title = "XRAI",
+       .summary = "regions of the picture, ranked by the mean of integrated gradients in them",
+       .reference = "Kapishnikov et al. 2019", .options = "steps chunk",
+       .page = "xrai", .class_name = "`Xrai`",
+       .is_signed = "yes", .tells_classes_apart = "yes", .complete = "no", .cost = "4n, n = 100",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         return AnyAttributor(Xrai(IntegratedGradients(model, {.steps = options.steps.value_or(100),
+                                                               .baseline = xrai_baselines(),
+                                                               .chunk = options.chunk,
+                                                               .progress = options.progress})));
+       }},
+      {.name = "extremal_perturbation", .title = "extremal perturbation",
+       .summary = "the smooth mask of a tenth of the picture that keeps the score highest",
+       .reference = "Fong, Patrick, Vedaldi 2019", .options = "steps chunk",
+       .page = "extremal_perturbation", .class_name = "`ExtremalPerturbation`",
+       .is_signed = "no", .tells_classes_apart = "yes", .complete = "no", .cost = "2n, n = 800",
+       .make = [](const AnyModel& model, const MethodOptions& options) {
+         ExtremalPerturbationOptions own{.chunk = options.chunk, .progress = options.progress};
+         own.steps = options.steps.value_or(own.steps);
+         return AnyAttributor(ExtremalPerturbation(model, own));
        }},
   });
   // clang-format on

@@ -72,12 +72,10 @@ class SmoothGrad {
     static_assert(Attributor<A>,
                   "Salience: SmoothGrad wraps an attributor, callable with an input and any target "
                   "(const auto&) to give an Attribution");
-    if (options_.samples < 1) throw ArgumentError::out_of_range("samples", options_.samples, "at least 1");
+    require_draws(options_.samples, options_.tolerance);
     if (!(options_.noise_level >= 0.0 && std::isfinite(options_.noise_level))) {
       throw ArgumentError::out_of_range("noise_level", options_.noise_level, "a number of at least 0");
     }
-    if (!(options_.tolerance >= 0.0))
-      throw ArgumentError::out_of_range("tolerance", options_.tolerance, "at least 0");
     require_chunk(options_.chunk);
   }
 

@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <salience/error.hpp>
 #include <salience/method/attribution.hpp>
 #include <salience/target/target_selector.hpp>
 #include <salience/tensor/tensor.hpp>
@@ -36,6 +37,12 @@ inline std::int64_t automatic_chunk(const at::Tensor& input) {
 /// Throws ArgumentError for an option `chunk` below 0.
 inline void require_chunk(std::int64_t chunk) {
   if (chunk < 0) throw ArgumentError::out_of_range("chunk", chunk, "at least 0");
+}
+
+/// Throws ArgumentError for options of a method that draws: `samples` below 1, `tolerance` not at least 0.
+inline void require_draws(std::int64_t samples, double tolerance) {
+  if (samples < 1) throw ArgumentError::out_of_range("samples", samples, "at least 1");
+  if (!(tolerance >= 0.0)) throw ArgumentError::out_of_range("tolerance", tolerance, "at least 0");
 }
 
 /// How many variants are evaluated at once: as many as the option says, or for 0 as many as keep a network's

@@ -142,6 +142,15 @@ class VariantScores {
   VariantScores(M& model, const at::Tensor& input, const at::Tensor& classes, const T& target)
       : VariantScores(model, input, target, clean_pass(model, input, classes, target)) {}
 
+  /// The same without running it: `clean` is what was observed of the clean input.
+  VariantScores(M& model, const at::Tensor& input, const T& target, const RecordedPass& clean)
+      : model_(model),
+        input_(input),
+        target_(detail::read_as(target, clean.output_type)),
+        classes_(clean.chosen),
+        clean_(as_scores(clean)),
+        explained_(clean.explained()) {}
+
   /// What is explained of the clean input.
   const Explained& explained() const { return explained_; }
   /// (N) float64, on the CPU, as are the scores below.
@@ -176,14 +185,6 @@ class VariantScores {
   }
 
  private:
-  VariantScores(M& model, const at::Tensor& input, const T& target, const RecordedPass& clean)
-      : model_(model),
-        input_(input),
-        target_(detail::read_as(target, clean.output_type)),
-        classes_(clean.chosen),
-        clean_(as_scores(clean)),
-        explained_(clean.explained()) {}
-
   static RecordedPass clean_pass(M& model, const at::Tensor& input, const at::Tensor& classes,
                                  const T& target) {
     require_input(input);  // what lies between integers has no meaning
