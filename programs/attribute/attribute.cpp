@@ -61,7 +61,7 @@ std::string spaced(std::string name) {
 std::string after(const sal::Attribution& attribution) {
   std::ostringstream text;
   if (attribution.copies.defined()) {
-    text << " after " << attribution.copies.item<std::int64_t>() << " noisy copies, with a standard error of "
+    text << " after " << attribution.copies.item<std::int64_t>() << " draws, with a standard error of "
          << number(attribution.standard_error) << "; more --samples may meet it";
   } else {
     text << " after " << attribution.evaluations.item<std::int64_t>() << " gradients";

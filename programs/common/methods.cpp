@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "network.hpp"
+#include "segments.hpp"
 
 namespace sal = salience;
 
@@ -81,6 +82,9 @@ std::map<std::string, Method> methods(const sal::GraphModel& model, const Settin
       .seed = settings.seed,
       .steps = settings.steps,
       .baseline = baseline,
+      .segments = segments(settings, preprocess),
+      .window = settings.window,
+      .stride = settings.stride,
       .tolerance = settings.tolerance,
       .low = of_pictures ? black(settings, preprocess) : at::Tensor(),
       .high = of_pictures ? white(settings, preprocess) : at::Tensor(),
@@ -89,9 +93,11 @@ std::map<std::string, Method> methods(const sal::GraphModel& model, const Settin
       .progress = progress};
   std::map<std::string, Method> made;
   for (const sal::MethodEntry& entry : sal::methods()) {
-    // What rewrites the graph is made when it is first asked for: that takes time, and may be refused.
+    // What was asked for is made at once, so that a wrong option is told before the work. What rewrites the
+    // graph is made when it is first asked for: that takes time, and may be refused.
     const auto attributor = std::make_shared<Made>(entry, any, options);
-    if (!entry.needs_graph) attributor->get();
+    const bool asked = std::ranges::find(settings.methods, entry.name) != settings.methods.end();
+    if (asked && !entry.needs_graph) attributor->get();
     made.emplace(entry.name, [attributor, type = output_type(settings), score](const at::Tensor& input,
                                                                                const Classes& classes) {
       if (score) return attributor->get()(input, score);

@@ -41,15 +41,6 @@ Curve curve(const at::Tensor& fraction, const at::Tensor& score) {
   return {.fraction = list(fraction), .score = list(score)};
 }
 
-/// Which number a pixel has. The sign of a gradient says how the score changes with a pixel's brightness, not
-/// whether the pixel speaks for the class; of all else it says this.
-sal::PixelMapOptions pixels(const std::string& sign, const std::string& method) {
-  static const std::set<std::string> gradients{"vanilla",         "smooth_grad", "smooth_grad_sq", "var_grad",
-                                               "guided_backprop", "deconvnet",   "guided_grad_cam"};
-  const bool absolute = sign == "absolute" || (sign == "auto" && gradients.contains(method));
-  return {.activation = absolute ? sal::Activation::abs : sal::Activation::none};
-}
-
 }  // namespace
 
 const std::vector<MetricName>& metric_names() {
@@ -96,7 +87,7 @@ std::map<std::string, Metric> metrics(const Network& network, const Settings& se
   const std::int64_t chunk = settings.chunk;
   const std::uint64_t seed = settings.seed;
   const auto target = [](const Case& of) { return sal::ClassIndex{of.index}; };
-  const auto map = [sign](const Case& of) { return pixels(sign, of.method); };
+  const auto map = [sign](const Case& of) { return pixel_options(sign, of.method); };
   /// The figure where there is a mask.
   const auto masked = [](auto figure) {
     return [figure](const Case& of) -> Measured {
@@ -172,6 +163,15 @@ std::map<std::string, Metric> metrics(const Network& network, const Settings& se
          return {.value = only(sal::entropy(of.attribution.values, map(of)))};
        }},
   };
+}
+
+sal::PixelMapOptions pixel_options(const std::string& sign, const std::string& method) {
+  // The sign of a gradient says how the score changes with a pixel's brightness, not whether the pixel
+  // speaks for the class; of all else it says this.
+  static const std::set<std::string> gradients{"vanilla",         "smooth_grad", "smooth_grad_sq", "var_grad",
+                                               "guided_backprop", "deconvnet",   "guided_grad_cam"};
+  const bool absolute = sign == "absolute" || (sign == "auto" && gradients.contains(method));
+  return {.activation = absolute ? sal::Activation::abs : sal::Activation::none};
 }
 
 void add_sign_option(CLI::App& app, std::string& sign) {

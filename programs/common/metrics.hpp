@@ -12,6 +12,10 @@
 #include "methods.hpp"
 #include "settings.hpp"
 
+namespace salience {
+struct PixelMapOptions;
+}
+
 struct MetricName {
   std::string name;
   std::string meaning;
@@ -55,6 +59,9 @@ using Metric = std::function<Measured(const Case&)>;
 /// sizes for gradients.
 std::map<std::string, Metric> metrics(const Network& network, const Settings& settings,
                                       const std::string& sign, const salience::Baseline& baseline);
+
+/// Which number a pixel has in a map of this method, to metrics of pixels. `sign` is as above.
+salience::PixelMapOptions pixel_options(const std::string& sign, const std::string& method);
 
 /// Adds the option --sign.
 void add_sign_option(CLI::App& app, std::string& sign);

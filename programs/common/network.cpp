@@ -157,6 +157,8 @@ sal::Labels class_labels(sal::Labels labels, const sal::GraphModel& model, const
 sal::Baseline baseline(const Settings& settings, const Preprocess& preprocess) {
   if (settings.baseline == "zero") return sal::Baseline::zero();
   if (settings.baseline == "blur") return sal::Baseline::blurred();
+  if (settings.baseline == "mean") return sal::Baseline::mean();
+  if (settings.baseline == "inpaint") return sal::Baseline::inpainted();
   const sal::Image picture = settings.baseline == "black" ? sal::Image(settings.height, settings.width,
                                                                        static_cast<int>(settings.mean.size()))
                                                           : sal::load_image(settings.baseline);

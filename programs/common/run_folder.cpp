@@ -5,6 +5,7 @@
 #include <salience/file.hpp>
 
 #include <array>
+#include <optional>
 #include <vector>
 
 #include "network.hpp"
@@ -29,9 +30,19 @@ std::string absolute(const std::string& path) {
   return path.empty() ? path : fs::weakly_canonical(path).string();
 }
 
+namespace {
+
+/// A number, or that each method takes its own.
+nlohmann::json or_default(const std::optional<std::int64_t>& number) {
+  return number ? nlohmann::json(*number) : nlohmann::json("default");
+}
+
+}  // namespace
+
 nlohmann::json settings_json(const Settings& settings) {
   const std::string& baseline = settings.baseline;
-  const bool path = baseline != "black" && baseline != "zero" && baseline != "blur";
+  const bool path = baseline != "black" && baseline != "zero" && baseline != "mean" && baseline != "blur" &&
+                    baseline != "inpaint";
   return {{"model", sha256_of_file(settings.model)},
           {"layer", settings.layers},
           {"size", {settings.height, settings.width}},
@@ -45,11 +56,14 @@ nlohmann::json settings_json(const Settings& settings) {
           {"prepare", settings.prepare},
           {"device", device(settings).str()},
           {"seed", settings.seed},
-          {"samples", settings.samples},
+          {"samples", or_default(settings.samples)},
           {"noise", settings.noise},
-          {"steps", settings.steps},
+          {"steps", or_default(settings.steps)},
           {"baseline", path ? sha256_of_file(baseline) : baseline},
           {"tolerance", settings.tolerance},
+          {"segments", fs::exists(settings.segments) ? sha256_of_file(settings.segments) : settings.segments},
+          {"window", settings.window},
+          {"stride", settings.stride},
           {"chunk", settings.chunk},
           {"libtorch", TORCH_VERSION}};
 }

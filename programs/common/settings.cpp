@@ -19,6 +19,68 @@ bool parse_size(const std::string& text, Settings& settings) {
   return width.ec == std::errc{} && width.ptr == end && settings.height > 0 && settings.width > 0;
 }
 
+/// "15x15", or more or fewer numbers: each at least 1. Empty if it is something else.
+std::vector<std::int64_t> parse_sizes(const std::string& text) {
+  std::vector<std::int64_t> sizes;
+  const char *at = text.data(), *end = at + text.size();
+  while (at != end) {
+    const auto [next, error] = std::from_chars(at, end, sizes.emplace_back());
+    const bool more = next != end && *next == 'x' && next + 1 != end;
+    if (error != std::errc{} || sizes.back() < 1 || (next != end && !more)) return {};
+    at = more ? next + 1 : next;
+  }
+  return sizes;
+}
+
+/// Takes "HEIGHTxWIDTH" into `sizes`.
+CLI::Validator sizes_into(std::vector<std::int64_t>& sizes, const std::string& what) {
+  return {[&sizes, what](const std::string& text) {
+            sizes = parse_sizes(text);
+            return sizes.size() == 2
+                       ? ""
+                       : "a " + what + " is HEIGHTxWIDTH, for instance 15x15, not '" + text + "'";
+          },
+          ""};
+}
+
+/// "slic:50": a kind and its number, which has a default where a colon is missing. An error's sentence, or
+/// "".
+std::string parse_segments(const std::string& text, SegmentsChoice& choice) {
+  using Kind = SegmentsChoice::Kind;
+  const std::size_t colon = text.find(':');
+  const std::string kind = text.substr(0, colon),
+                    number = colon == std::string::npos ? "" : text.substr(colon + 1);
+  if (kind == "grid") {
+    choice = {Kind::grid, 0.0, parse_sizes(number)};
+    return choice.cells.size() == 2
+               ? ""
+               : "a grid is grid:ROWSxCOLUMNS, for instance grid:7x7, not '" + text + "'";
+  }
+  struct Known {
+    const char* name;
+    Kind kind;
+    double usual, least, most;
+  };
+  for (const Known& known :
+       {Known{"slic", Kind::slic, 50.0, 1.0, 1e6}, Known{"felzenszwalb", Kind::felzenszwalb, 100.0, 0.0, 1e9},
+        Known{"quickshift", Kind::quickshift, 5.0, 1.0, 100.0}}) {
+    if (kind != known.name) continue;
+    choice = {known.kind, known.usual, {}};
+    if (colon == std::string::npos) return "";
+    const auto [rest, error] = std::from_chars(number.data(), number.data() + number.size(), choice.number);
+    const bool whole = error == std::errc{} && rest == number.data() + number.size();
+    if (whole && choice.number >= known.least && choice.number <= known.most) return "";
+    return std::string("a number of ") + known.name + " is from " +
+           std::to_string(static_cast<int>(known.least)) + " to " +
+           std::to_string(static_cast<int>(known.most)) + ", not '" + number + "'";
+  }
+  choice = {Kind::file, 0.0, {}};
+  if (text.find('.') != std::string::npos) return "";
+  return "there are no segments '" + text +
+         "'; they are slic:NUMBER, felzenszwalb:SCALE, quickshift:KERNEL, "
+         "grid:ROWSxCOLUMNS, or a picture's file whose colours are the segments";
+}
+
 /// The names as CLI11 shows what an option may be.
 std::string braced(const std::vector<std::string>& names) {
   std::string all;
@@ -31,15 +93,18 @@ void warn_of_ignored(const CLI::App& app, const Settings& settings) {
   // Metrics heed two of them for themselves.
   const CLI::Option* metrics = app.get_option_no_throw("--metrics");
   const bool measured = metrics != nullptr && metrics->count() > 0;
-  for (const std::string option : {"samples", "noise", "steps", "baseline", "tolerance", "layer", "chunk"}) {
-    if (app.count("--" + option) == 0) continue;
+  for (const std::string option : {"samples", "noise", "steps", "baseline", "tolerance", "segments", "window",
+                                   "stride", "layer", "chunk", "seeds"}) {
+    const CLI::Option* given = app.get_option_no_throw("--" + option);
+    if (given == nullptr || given->count() == 0) continue;
     if (measured && (option == "baseline" || option == "chunk")) continue;
-    const auto heeds = [&option](const std::string& method) { return method_takes(method, option); };
+    const std::string taken = option == "seeds" ? "seed" : option;  // of methods, which take one
+    const auto heeds = [&taken](const std::string& method) { return method_takes(method, taken); };
     if (std::ranges::any_of(settings.methods, heeds)) continue;
     std::string methods;
     for (const std::string& name : settings.methods) methods += (methods.empty() ? "" : ", ") + name;
     std::cerr << "warning: --" << option << " has no effect on " << methods << "; it is for "
-              << methods_that_take(option) << '\n';
+              << methods_that_take(taken) << '\n';
   }
 }
 
@@ -120,22 +185,41 @@ void add_settings(CLI::App& app, Settings& settings) {
   app.add_option("--threads", settings.threads, "threads of LibTorch; 0: its own choice")
       ->check(CLI::Range(0, 4096));
   app.add_option("--samples", settings.samples,
-                 "noisy copies of " + methods_that_take("samples") + ", at most")
+                 "draws of " + methods_that_take("samples") +
+                     ", at most; default: 50 noisy copies, and what docs/methods says of the others")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--noise", settings.noise, "their noise, as a fraction of the input's range")
       ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--steps", settings.steps, "gradients along the path of " + methods_that_take("steps"))
+  app.add_option("--steps", settings.steps,
+                 "gradients along the path, or of the ascent, of " + methods_that_take("steps") +
+                     "; default: 50, of extremal_perturbation 800")
       ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--baseline", settings.baseline,
-                 "where the path of " + methods_that_take("baseline") +
-                     " begins: black, zero (the mean colour), blur, or a picture's file");
+  app.add_option(
+      "--baseline", settings.baseline,
+      "where the path begins, or what replaces a part, of " + methods_that_take("baseline") +
+          ": black, zero (the data's mean colour), mean (the picture's own), blur, a picture's file, or "
+          "inpaint: filled from what stays around it, of occlusion, feature_ablation, "
+          "shapley_sampling, shapley_exact, kernel_shap, lime");
   app.add_option(
          "--tolerance", settings.tolerance,
          "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take as many "
          "as "
          "this relative completeness and five times it as the map's error need, and the smooth_grad methods "
-         "stop early at this relative standard error")
+         "and those of features stop early at this relative standard error")
       ->check(CLI::Range(0.0, 1e6));
+  app.add_option(
+         "--segments", settings.segments,
+         "the features of " + methods_that_take("segments") +
+             ": slic:50, felzenszwalb:SCALE, quickshift:KERNEL, grid:ROWSxCOLUMNS, or a picture's file whose "
+             "colours are the segments; default: grid:7x7, of shapley_exact grid:3x3")
+      ->check(
+          [&settings](const std::string& text) { return parse_segments(text, settings.segments_choice); });
+  app.add_option("--window", settings.window_text,
+                 "the window of occlusion, HEIGHTxWIDTH; default: a fifteenth of the input")
+      ->check(sizes_into(settings.window, "window"));
+  app.add_option("--stride", settings.stride_text,
+                 "its steps, HEIGHTxWIDTH; default: 1x1, or half of the default window")
+      ->check(sizes_into(settings.stride, "stride"));
   app.add_option("--chunk", settings.chunk, "evaluations at once; 0: chosen by memory")
       ->check(CLI::Range(0, 1'000'000));
   app.add_option("--seed", settings.seed, "seed of whatever is random in the model or a method");

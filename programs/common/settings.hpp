@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,14 @@ bool method_takes(const std::string& name, const std::string& option);
 
 /// The names of the methods that take an option, parted by commas.
 std::string methods_that_take(const std::string& option);
+
+/// What --segments says.
+struct SegmentsChoice {
+  enum class Kind { usual, grid, slic, felzenszwalb, quickshift, file };
+  Kind kind = Kind::usual;
+  double number = 0.0;              ///< of slic its segments, else the scale or the kernel
+  std::vector<std::int64_t> cells;  ///< of the grid
+};
 
 /// The network, how it wants its pictures, and what the methods can be told.
 struct Settings {
@@ -44,11 +53,15 @@ struct Settings {
   std::string device = "auto";
   int threads = 0;
   std::uint64_t seed = 0;
-  std::int64_t samples = 50;
+  std::optional<std::int64_t> samples;  ///< by default as many as the method's class takes
   double noise = 0.15;
-  std::int64_t steps = 50;
+  std::optional<std::int64_t> steps;  ///< likewise
   std::string baseline = "black";
   double tolerance = 0.0;
+  std::string segments;  ///< as it was given
+  SegmentsChoice segments_choice;
+  std::string window_text, stride_text;      ///< as they were given
+  std::vector<std::int64_t> window, stride;  ///< of occlusion; empty: its own
   std::int64_t chunk = 0;
 };
 

@@ -15,6 +15,7 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../commands.hpp"
@@ -29,6 +30,7 @@
 #include "evaluation_page.hpp"
 #include "options.hpp"
 #include "records.hpp"
+#include "stability.hpp"
 #include "statistics.hpp"
 
 namespace sal = salience;
@@ -44,6 +46,9 @@ double seconds(const auto& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// A figure in a record: null where there is none.
+Record figure(double value) { return std::isfinite(value) ? Record(value) : Record(); }
+
 /// Everything that explains and measures.
 class Evaluation {
  public:
@@ -55,6 +60,7 @@ class Evaluation {
         baseline_(baseline(options, preprocess_)),
         methods_(methods(model_, options, baseline_, {})),
         metrics_(metrics(model_, options, options.sign, baseline_)) {
+    add_seeds();
     if (std::ranges::find(options.metrics, "randomization") == options.metrics.end()) return;
     const sal::RandomizedModel random(model_, {.seed = options.seed});
     randomized_ = methods(random(std::ssize(random.layers()) - 1), options, baseline_, {});
@@ -82,7 +88,7 @@ class Evaluation {
 
     for (const std::string& name : options_.methods) {
       show(name);
-      if (holds(record, name, options_.metrics)) continue;
+      if (holds(record, name, options_)) continue;
       const Method& method = methods_.at(name);
       sal::Attribution attribution;
       Record& own = record["methods"][name];
@@ -103,11 +109,12 @@ class Evaluation {
       for (const std::string& metric : options_.metrics) {
         if (own["metrics"].contains(metric)) continue;
         const Measured measured = finite ? metrics_.at(metric)(of) : Measured{.value = NAN};
-        own["metrics"][metric] = std::isfinite(measured.value) ? Record(measured.value) : Record();
+        own["metrics"][metric] = figure(measured.value);
         for (const auto& [curve, points] : measured.curves) {
           own["curves"][curve] = {{"fraction", points.fraction}, {"score", points.score}};
         }
       }
+      if (with_seeds(options_, name) && !own.contains("stability")) measure_stability(own, of);
       if (record.contains("example")) {
         sal::AttributionProcessorOptions view = overlay_options(attribution.values_of);
         view.non_finite = sal::NonFinite::zero;
@@ -118,6 +125,31 @@ class Evaluation {
   }
 
  private:
+  /// Makes the methods of the further seeds.
+  void add_seeds() {
+    const auto seeded = [this](const std::string& name) { return with_seeds(options_, name); };
+    if (std::ranges::none_of(options_.methods, seeded)) return;
+    EvaluateOptions other = options_;
+    for (std::int64_t i = 1; i < options_.seeds; ++i) {
+      ++other.seed;
+      std::map<std::string, Method> all = methods(model_, other, baseline_, {}), wanted;
+      for (const std::string& name : options_.methods) {
+        if (seeded(name)) wanted.emplace(name, std::move(all.at(name)));
+      }
+      further_seeds_.push_back(std::move(wanted));
+    }
+  }
+
+  /// Explains with the further seeds too, whose maps are kept no longer than this takes.
+  void measure_stability(Record& own, const Case& of) const {
+    std::vector<sal::Attribution> by_seed{of.attribution};
+    by_seed.reserve(further_seeds_.size() + 1);
+    for (const auto& seed : further_seeds_) by_seed.push_back(seed.at(of.method)(of.input, {of.index}));
+    const Stability stability = ::stability(by_seed, pixel_options(options_.sign, of.method));
+    own["stability"] = figure(stability.similarity);
+    own["error_ratio"] = figure(stability.error_ratio);
+  }
+
   std::int64_t predicted(const at::Tensor& input) const {
     const c10::NoGradGuard no_grad;
     return sal::ClassOutput(model_(input), output_type(options_)).prediction().item<std::int64_t>();
@@ -136,6 +168,7 @@ class Evaluation {
   sal::GraphModel model_;
   sal::Baseline baseline_;
   std::map<std::string, Method> methods_, randomized_;
+  std::vector<std::map<std::string, Method>> further_seeds_;  // of the methods that have several
   std::map<std::string, Metric> metrics_;
   bool warm_ = false;
 };
@@ -150,8 +183,11 @@ void print(const nlohmann::json& results, long skipped) {
   for (const nlohmann::json& metric : results["metrics"]) {
     std::cout << '\n'
               << metric["name"].get<std::string>()
-              << (metric["higher"].get<bool>() ? " (higher is better)\n" : " (lower is better)\n");
+              << (metric["higher"].is_null()     ? " (1 is right)\n"
+                  : metric["higher"].get<bool>() ? " (higher is better)\n"
+                                                 : " (lower is better)\n");
     for (const std::string name : results["methods"]) {
+      if (!metric["results"].contains(name)) continue;
       const nlohmann::json& result = metric["results"][name];
       std::cout << "  " << std::left << std::setw(static_cast<int>(longest)) << name << std::right;
       if (result.contains("mean")) {
@@ -197,7 +233,7 @@ void run(EvaluateOptions options) {
   for (const std::string& image : images) {
     Record record = kept.read(image);
     const bool whole = std::ranges::all_of(
-        options.methods, [&](const std::string& method) { return holds(record, method, options.metrics); });
+        options.methods, [&](const std::string& method) { return holds(record, method, options); });
     long step = done++ * methods;
     const auto show = [&](const std::string& method) {
       progress.at(step++, static_cast<long>(images.size()) * methods,

@@ -4,6 +4,10 @@
 
 #include "../common/metrics.hpp"
 
+bool with_seeds(const EvaluateOptions& options, const std::string& method) {
+  return options.seeds > 1 && method_takes(method, "seed");
+}
+
 int parse(const std::string& called, int argc, char** argv, EvaluateOptions& options) {
   CLI::App app("Compares attribution methods on an image classifier by figures over many pictures.", called);
   std::string footer =
@@ -44,6 +48,11 @@ int parse(const std::string& called, int argc, char** argv, EvaluateOptions& opt
   app.add_option("--output", options.output, "folder for the results, made if missing")->required();
   add_sign_option(app, options.sign);
   add_settings(app, options);
+  app.add_option(
+         "--seeds", options.seeds,
+         "number of seeds, from --seed on, that each picture is explained with by the methods that take "
+         "one; from 2 on it is measured how alike their maps are. All metrics are of the first seed")
+      ->check(CLI::Range(1, 100));
   const int status = parse(app, argc, argv, options, [&options] {
     const std::string metric = one_that_needs_masks(options.metrics);
     if (!metric.empty() && options.masks.empty()) {

@@ -19,6 +19,7 @@ nlohmann::json settings_of(const EvaluateOptions& options) {
   settings["images"] = absolute(options.images);
   settings["masks"] = absolute(options.masks);
   settings["sign"] = options.sign;
+  settings["seeds"] = options.seeds;
   return settings;
 }
 
@@ -42,13 +43,13 @@ void Records::write(const std::string& image, const Record& record) const {
   sal::write_file_atomically(file(image), text_of(record));
 }
 
-bool holds(const Record& record, const std::string& method, const std::vector<std::string>& metrics) {
+bool holds(const Record& record, const std::string& method, const EvaluateOptions& options) {
   if (!record.contains("methods") || !record["methods"].contains(method)) return false;
-  const nlohmann::json& known = record["methods"][method]["metrics"];
-  for (const std::string& metric : metrics) {
-    if (!known.contains(metric)) return false;
+  const nlohmann::json& known = record["methods"][method];
+  for (const std::string& metric : options.metrics) {
+    if (!known["metrics"].contains(metric)) return false;
   }
-  return true;
+  return !with_seeds(options, method) || known.contains("stability");
 }
 
 std::string csv(const std::vector<Record>& records, const EvaluateOptions& options) {
@@ -56,11 +57,14 @@ std::string csv(const std::vector<Record>& records, const EvaluateOptions& optio
   for (const Record& record : records) {
     const std::string image = csv_field(record.at("image").get<std::string>());
     for (const std::string& method : options.methods) {
-      const nlohmann::json& values = record.at("methods").at(method).at("metrics");
-      for (const std::string& metric : options.metrics) {
+      const auto row = [&](const std::string& metric, const nlohmann::json& value) {
         text.append(image).append(1, ',').append(method).append(1, ',').append(metric).append(1, ',');
-        text.append(digits(values.at(metric))).append(1, '\n');
-      }
+        text.append(digits(value)).append(1, '\n');
+      };
+      const nlohmann::json& known = record.at("methods").at(method);
+      for (const std::string& metric : options.metrics) row(metric, known.at("metrics").at(metric));
+      if (!with_seeds(options, method)) continue;
+      for (const char* figure : {"stability", "error_ratio"}) row(figure, known.at(figure));
     }
   }
   return text;

@@ -9,8 +9,9 @@
 #include "options.hpp"
 
 /// Of one picture: {"image", "class", "methods": {NAME: {"seconds", "forward_seconds", "metrics": {NAME:
-/// value or null}, "curves": {NAME: {"fraction", "score"}}}}, "example": {"input", "maps": {NAME: URI}}}; the
-/// last of the first pictures alone.
+/// value or null}, "curves": {NAME: {"fraction", "score"}}, "stability", "error_ratio"}}, "example":
+/// {"input", "maps": {NAME: URI}}}; the last of the first pictures alone, and the two before it, a value or
+/// null, of methods with several seeds alone.
 using Record = nlohmann::json;
 
 /// A folder of results.
@@ -34,9 +35,9 @@ class Records {
   std::filesystem::path folder_;
 };
 
-/// Does the record hold all of the method's metrics?
-bool holds(const Record& record, const std::string& method, const std::vector<std::string>& metrics);
+/// Does the record hold all of the method's metrics, and its stability where it has one?
+bool holds(const Record& record, const std::string& method, const EvaluateOptions& options);
 
 /// image,method,metric,value in the order of the records, with as many digits as a double has; nan where a
-/// metric has no value.
+/// metric has no value. The last metrics of a method with several seeds are stability and error_ratio.
 std::string csv(const std::vector<Record>& records, const EvaluateOptions& options);

@@ -20,11 +20,12 @@ nlohmann::json list(const at::Tensor& values) {
   return std::vector<double>(values.data_ptr<double>(), values.data_ptr<double>() + values.numel());
 }
 
+/// Of the value that `of` finds in what is known of a method.
 nlohmann::json result(const std::vector<Record>& records, const std::string& method,
-                      const std::string& metric, std::uint64_t seed) {
+                      const nlohmann::json::json_pointer& of, std::uint64_t seed) {
   std::vector<std::vector<double>> values;
   for (const Record& record : records) {
-    const nlohmann::json& value = record.at("methods").at(method).at("metrics").at(metric);
+    const nlohmann::json& value = record.at("methods").at(method).at(of);
     if (!value.is_null()) values.push_back({value.get<double>()});
   }
   nlohmann::json result{{"count", values.size()}};
@@ -34,6 +35,29 @@ nlohmann::json result(const std::vector<Record>& records, const std::string& met
   result["low"] = low.item<double>();
   result["high"] = high.item<double>();
   return result;
+}
+
+/// The figures of methods with several seeds, as metrics; none without such methods.
+nlohmann::json stabilities(const std::vector<Record>& records, const EvaluateOptions& options) {
+  const std::string seeds = std::to_string(options.seeds) + " seeds";
+  auto figures = nlohmann::json::array(
+      {{{"name", "stability"},
+        {"meaning", "mean correlation of the maps of " + seeds + "; 1: the seed does not matter"},
+        {"higher", true}},
+       {{"name", "error_ratio"},
+        {"meaning", "spread of the values between the " + seeds +
+                        " over the standard error that the method states; above 1: it states too little"},
+        {"higher", nullptr}}});
+  bool any = false;
+  for (const std::string& method : options.methods) {
+    if (!with_seeds(options, method)) continue;
+    any = true;
+    for (nlohmann::json& figure : figures) {
+      const nlohmann::json::json_pointer of("/" + figure["name"].get<std::string>());
+      figure["results"][method] = result(records, method, of, options.seed);
+    }
+  }
+  return any ? figures : nlohmann::json::array();
 }
 
 /// The mean time of each method, also as that many forward passes. These were timed beside it, so that the
@@ -93,13 +117,15 @@ nlohmann::json summary(const std::vector<Record>& records, const EvaluateOptions
     if (std::ranges::find(options.metrics, metric.name) == options.metrics.end()) continue;
     nlohmann::json results;
     for (const std::string& method : options.methods) {
-      results[method] = result(records, method, metric.name, options.seed);
+      const nlohmann::json::json_pointer of("/metrics/" + metric.name);
+      results[method] = result(records, method, of, options.seed);
     }
     metrics.push_back({{"name", metric.name},
                        {"meaning", metric.meaning},
                        {"higher", metric.higher_is_better},
                        {"results", results}});
   }
+  for (const nlohmann::json& figure : stabilities(records, options)) metrics.push_back(figure);
   return {{"images", records.size()},
           {"methods", options.methods},
           {"metrics", metrics},

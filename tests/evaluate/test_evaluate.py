@@ -217,7 +217,7 @@ class Evaluate(unittest.TestCase):
 
     def test_other_settings_are_refused(self):
         files = {path: path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
-        for more, words in ((["--steps", 10], "--steps (50, now 10)"), (["--seed", 3], "--seed (0, now 3)"),
+        for more, words in ((["--steps", 10], "--steps (\"default\", now 10)"), (["--seed", 3], "--seed (0, now 3)"),
                             (["--sign", "signed"], '--sign ("auto", now "signed")')):
             message = self.fails(1, *self.arguments(self.out, *more))
             self.assertEqual(len(message.splitlines()), 1, message)
@@ -228,6 +228,175 @@ class Evaluate(unittest.TestCase):
                         torch.zeros(1, 3, SIZE, SIZE)).save(other)
         self.assertIn("another --model", self.fails(1, *self.arguments(self.out, "--model", other)[2:]))
         self.assertEqual({path: path.read_bytes() for path in self.out.rglob("*") if path.is_file()}, files)
+
+    # ---- several seeds ---------------------------------------------------------------------------------------
+
+    SEEDED = ["vanilla", "smooth_grad", "var_grad", "shapley_sampling"]
+    said = {}  # the finished runs of `seeded`
+
+    def seeded(self, name, *more, methods=SEEDED, metrics=("gini", "deletion"), model=MODEL):
+        """The folder of a run over two pictures; `said` has what it said."""
+        out = self.folder / "seeded" / name
+        images = self.folder / "pictures of seeds"
+        images.mkdir(exist_ok=True)
+        for image in self.names[:2]:
+            shutil.copy(self.images / image, images / image)
+        done = evaluate("--model", model, *self.arguments(out, *more, images=images, methods=methods, metrics=metrics)[2:])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.said[name] = done
+        return out
+
+    def three_seeds(self):
+        """That of seeds 5, 6 and 7, made once."""
+        if "three" not in self.said:
+            self.seeded("three", "--seeds", 3, "--seed", 5, "--samples", 8)
+        return self.folder / "seeded/three"
+
+    def known(self, out, image, method):
+        return json.loads((out / "images" / f"{image}.json").read_text())["methods"][method]
+
+    def test_stability_is_the_correlation_of_the_seeds_maps(self):
+        out = self.three_seeds()
+        for image in self.names[:2]:
+            folders = [self.folder / "seeds" / image / str(seed) for seed in (5, 6, 7)]
+            for seed, folder in zip((5, 6, 7), folders):
+                done = attribute("--model", MODEL, "--image", self.images / image, "--size", f"{SIZE}x{SIZE}", "--output",
+                                 folder, "--method", *self.SEEDED[1:], "--samples", 8, "--seed", seed)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            for method in self.SEEDED[1:]:
+                values = torch.stack([torch.load(folder / f"{method}.pt")[0].double() for folder in folders])
+                maps = (values if method == "shapley_sampling" else values.abs()).sum(1).flatten(1).numpy()
+                expected = numpy.corrcoef(maps)[numpy.triu_indices(3, 1)].mean()
+                known = self.known(out, image, method)
+                self.assertAlmostEqual(known["stability"], expected, 9, (image, method))
+                if method == "var_grad":  # it states the error of the mean gradient, which is not its map
+                    self.assertIsNone(known["error_ratio"])
+                    continue
+                stated = [json.loads((folder / "prediction.json").read_text())["methods"][method]["standard_error"]
+                          * float(value.norm()) for folder, value in zip(folders, values)]
+                spread = float(values.flatten(1).var(0, unbiased=True).sum())
+                self.assertAlmostEqual(known["error_ratio"], math.sqrt(spread / numpy.square(stated).mean()), 5)
+
+    def test_the_stated_error_is_the_spread_between_seeds(self):
+        # 27,648 values that are nearly independent: an error that were off by a root of two would show.
+        for image in self.names[:2]:
+            self.assertAlmostEqual(self.known(self.three_seeds(), image, "smooth_grad")["error_ratio"], 1, delta=0.15)
+
+    def test_more_samples_are_more_stable(self):
+        few, many = (self.seeded(f"{samples} samples", "--seeds", 2, "--samples", samples, methods=["smooth_grad"],
+                                 metrics=["gini"]) for samples in (4, 64))
+        for image in self.names[:2]:
+            low, high = (self.known(out, image, "smooth_grad")["stability"] for out in (few, many))
+            self.assertLess(low, 0.9)
+            self.assertGreater(high, low + 0.05)
+            self.assertLess(high, 1)
+
+    def test_methods_without_a_seed_have_no_stability(self):
+        out = self.three_seeds()
+        self.assertEqual({method for _, method, metric in rows(out) if metric in ("stability", "error_ratio")},
+                         set(self.SEEDED[1:]))
+        for image in self.names[:2]:
+            self.assertEqual(set(self.known(out, image, "vanilla")), {"seconds", "forward_seconds", "metrics", "curves"})
+        for metric in page_data(out)["metrics"][2:]:
+            self.assertEqual(set(metric["results"]), set(self.SEEDED[1:]))
+        end = self.said["three"].stdout.split("stability (higher is better)")[1].split("cost (")[0]
+        self.assertNotIn("vanilla", end)
+
+    def test_the_metrics_are_those_of_the_first_seed(self):
+        several = self.three_seeds()
+        one = self.seeded("one", "--seed", 5, "--samples", 8)
+        self.assertEqual(rows(one), {key: value for key, value in rows(several).items()
+                                     if key[2] not in ("stability", "error_ratio")})
+        for image in self.names[:2]:
+            for method in self.SEEDED:
+                a, b = (self.known(out, image, method) for out in (one, several))
+                self.assertEqual((a["metrics"], a["curves"]), (b["metrics"], b["curves"]))
+                self.assertNotIn("stability", a)
+        self.assertEqual([metric["name"] for metric in page_data(one)["metrics"]], ["deletion", "gini"])
+        self.assertNotIn("stability", self.said["one"].stdout)
+
+    def test_stability_in_table_page_and_terminal_is_the_records(self):
+        out = self.three_seeds()
+        metrics = {metric["name"]: metric for metric in page_data(out)["metrics"]}
+        self.assertEqual(list(metrics), ["deletion", "gini", "stability", "error_ratio"])
+        self.assertEqual((metrics["stability"]["higher"], metrics["error_ratio"]["higher"]), (True, None))
+        self.assertIn("3 seeds", metrics["stability"]["meaning"])
+        self.assertEqual(list(rows(out))[2:6], [(self.names[0], "smooth_grad", name)
+                                                for name in ("gini", "deletion", "stability", "error_ratio")])
+        lines = self.said["three"].stdout.splitlines()
+        for name, title in (("stability", "stability (higher is better)"), ("error_ratio", "error_ratio (1 is right)")):
+            for method in self.SEEDED[1:]:
+                values = [self.known(out, image, method)[name] for image in self.names[:2]]
+                table = [rows(out)[image, method, name] for image in self.names[:2]]
+                result = metrics[name]["results"][method]
+                shown = next(line for line in lines[lines.index(title):] if line.split()[:1] == [method])
+                if (name, method) == ("error_ratio", "var_grad"):
+                    self.assertTrue(all(map(math.isnan, table)), table)
+                    self.assertEqual(result, {"count": 0})
+                    self.assertIn("no value", shown)
+                    continue
+                self.assertEqual(values, table)
+                self.assertEqual(result["count"], 2)
+                self.assertAlmostEqual(result["mean"], numpy.mean(values), 12)
+                # Of two pictures the resamples' extremes are the pictures: each in a quarter of them.
+                self.assertAlmostEqual(result["low"], min(values), 12)
+                self.assertAlmostEqual(result["high"], max(values), 12)
+                self.assertAlmostEqual(float(shown.split()[1]), result["mean"], delta=1e-3 * abs(result["mean"]))
+
+    def test_a_run_with_seeds_goes_on(self):
+        whole, out = self.three_seeds(), self.folder / "seeded/resumed"
+        shutil.copytree(whole, out)
+        more = ("--seeds", 3, "--seed", 5, "--samples", 8)
+        first, second = (out / "images" / f"{image}.json" for image in self.names[:2])
+        kept = first.read_bytes()
+        record = json.loads(second.read_text())
+        # As if it had ended before the stability of one method, and before another.
+        del record["methods"]["smooth_grad"]["stability"], record["methods"]["shapley_sampling"]
+        second.write_text(json.dumps(record))
+        (out / "metrics.csv").unlink()
+        self.seeded("resumed", *more)
+        self.assertEqual((out / "metrics.csv").read_bytes(), (whole / "metrics.csv").read_bytes())
+        self.assertEqual(first.read_bytes(), kept)
+        # A further metric does not compute the stability again: what is written there stays.
+        record = json.loads(second.read_text())
+        record["methods"]["smooth_grad"]["stability"] = 0.125
+        second.write_text(json.dumps(record))
+        self.seeded("resumed", *more, metrics=("gini", "entropy"))
+        known = self.known(out, self.names[1], "smooth_grad")
+        self.assertEqual(known["stability"], 0.125)
+        self.assertIn("entropy", known["metrics"])
+
+    def test_other_seeds_are_refused(self):
+        out, images = self.three_seeds(), self.folder / "pictures of seeds"
+        files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        for more, words in (((), "--seeds (3, now 1)"), (("--seeds", 4), "--seeds (3, now 4)")):
+            message = self.fails(1, *self.arguments(out, "--seed", 5, "--samples", 8, *more, images=images,
+                                                    methods=self.SEEDED, metrics=["gini"]))
+            self.assertIn(words, message)
+        self.assertEqual({path: path.read_bytes() for path in out.rglob("*") if path.is_file()}, files)
+
+    def test_a_map_that_is_not_finite_has_no_stability(self):
+        class Broken(torch.nn.Module):
+            def forward(self, x):
+                return x.flatten(1)[:, :4] * float("inf")
+
+        model = self.folder / "broken.pt"
+        torch.jit.trace(Broken(), torch.ones(1, 3, SIZE, SIZE)).save(str(model))
+        out = self.seeded("broken", "--seeds", 2, "--samples", 4, methods=["smooth_grad"], metrics=["gini"], model=model)
+        for image in self.names[:2]:
+            known = self.known(out, image, "smooth_grad")
+            self.assertEqual((known["stability"], known["error_ratio"]), (None, None))
+        self.assertEqual([metric["results"]["smooth_grad"]["count"] for metric in page_data(out)["metrics"]], [0, 0, 0])
+
+    def test_wrong_numbers_of_seeds(self):
+        for seeds in ("0", "-1", "101", "1.5", "0,1"):
+            message = self.fails(2, *self.arguments(self.folder / "o5", "--seeds", seeds))
+            self.assertIn("--seeds", message)
+        self.assertFalse((self.folder / "o5").exists())
+        out = self.seeded("none", "--seeds", 3, methods=["vanilla", "grad_cam"], metrics=["gini"])
+        self.assertIn("warning: --seeds has no effect on vanilla, grad_cam; it is for smooth_grad, ",
+                      self.said["none"].stderr)
+        self.assertEqual([metric["name"] for metric in page_data(out)["metrics"]], ["gini"])
 
     # ---- outputs that are not K logits -----------------------------------------------------------------------
 
@@ -381,6 +550,28 @@ class Evaluate(unittest.TestCase):
             self.assertNotIn(event["method"], ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"))
             if event["method"] == "Network.requestWillBeSent":
                 self.assertRegex(event["params"]["request"]["url"], "^(data|file):")
+
+    @unittest.skipUnless("SALIENCE_CHROMIUM" in os.environ, "there is no Chromium")
+    def test_the_page_of_several_seeds(self):
+        from browser import Browser
+
+        browser = Browser(os.environ["SALIENCE_CHROMIUM"])
+        self.addCleanup(browser.close)
+        browser.look(1280)
+        browser.open(self.three_seeds() / "index.html")
+        browser.wait_for("document.querySelectorAll('.metric').length === 5")
+        metrics = page_data(self.three_seeds())["metrics"]
+        for i, better, best in ((3, "↑ higher is better", 1), (4, "1 is right", 0)):
+            metric, card = metrics[i - 1], f".metric:nth-child({i})"
+            text = lambda part: browser.run(f"document.querySelector('{card} {part}').textContent")  # noqa: E731
+            self.assertEqual(text("h3"), f"{metric['name']} {better}")
+            self.assertEqual(text("p"), metric["meaning"])
+            methods = browser.run(f"[...document.querySelectorAll('{card} tbody th')].map((e) => e.textContent)")
+            self.assertEqual(methods, self.SEEDED[1:])
+            self.assertEqual(browser.run(f"document.querySelectorAll('{card} .best').length"), best)
+        self.assertIn("no value", browser.run("document.querySelector('.metric:nth-child(4)').textContent"))
+        for event in browser.events:
+            self.assertNotIn(event["method"], ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"))
 
 
 if __name__ == "__main__":

@@ -118,17 +118,19 @@ class Options(unittest.TestCase):
         done = self.attribute("--method", "vanilla", "blur_ig", "--samples", "3", "--baseline", "zero", "--steps", "2")
         self.assertEqual(done.returncode, 0)
         self.assertEqual(done.stderr, "warning: --samples has no effect on vanilla, blur_ig; it is for smooth_grad, "
-                                      "smooth_grad_sq, var_grad, gradient_shap\n"
+                                      "smooth_grad_sq, var_grad, gradient_shap, shapley_sampling, kernel_shap, lime, rise, sobol, "
+                                      "hsic\n"
                                       "warning: --baseline has no effect on vanilla, blur_ig; it is for "
                                       "integrated_gradients, idgi, guided_ig, gradient_shap, deep_lift, "
-                                      "deep_lift_reveal_cancel, deep_lift_shap\n")
+                                      "deep_lift_reveal_cancel, deep_lift_shap, occlusion, feature_ablation, shapley_sampling, "
+                                      "shapley_exact, kernel_shap, lime, rise, sobol, hsic\n")
         done = self.attribute("--method", "vanilla", "smooth_grad", "--samples", "3", "--noise", "0.1", "--chunk", "2")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_a_tolerance_that_is_not_met_is_said(self):
         done = self.attribute("--method", "smooth_grad", "--samples", "12", "--tolerance", "0.01")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertRegex(done.stdout, r"(?m)^smooth_grad: the tolerance is not met after 12 noisy copies, with a standard "
+        self.assertRegex(done.stdout, r"(?m)^smooth_grad: the tolerance is not met after 12 draws, with a standard "
                                       r"error of 0\.\d+; more --samples may meet it$")
         figures = json.loads(pathlib.Path(self.folder.name, "prediction.json").read_text())["methods"]["smooth_grad"]
         self.assertIs(figures["converged"], False)

@@ -224,7 +224,7 @@ class Report(unittest.TestCase):
             self.assertEqual(figures["Target"], "heart")
             self.assertRegex(figures["Score"], r"^-?\d+\.\d+$")
             self.assertRegex(figures["Time"], r"^[\d.]+ m?s$")
-        self.assertEqual(smooth["Noisy copies"], "7")
+        self.assertEqual(smooth["Draws"], "7")
         self.assertRegex(smooth["Standard error"], r"^[\d.]+ %$")
         self.assertNotIn("Completeness error", smooth)
         self.assertRegex(integrated["Completeness error"], r"^-?[\d.e-]+ \((< )?[\d.]+ %\)$")
@@ -272,7 +272,7 @@ class Report(unittest.TestCase):
     def test_every_method_on_phones_and_desks_in_light_and_dark(self):
         helped = attribute("--help").stdout
         methods = helped.split("--method")[1].split("{")[1].split("}")[0].split(",")
-        self.assertEqual(len(methods), 35)
+        self.assertEqual(len(methods), 48)
         methods = [method for method in methods if method not in ("attention_rollout", "chefer")]  # the network has no attention
         page = self.folder / "all.html"
         self.make(page, "--samples", "4", "--steps", "8", "--method", *methods)
