@@ -7,6 +7,7 @@
 #   bash benchmarks/run.sh kernels [ROUNDS]    are the ways around slow kernels of LibTorch still worth it? without Python
 #   bash benchmarks/run.sh cut [ROUNDS]        a model from a layer on beside the part of the network behind it
 #   bash benchmarks/run.sh relevance [ROUNDS]  DeepLIFT, relevance and FullGrad beside a gradient, in time and memory; and the peers
+#   bash benchmarks/run.sh perturbation [ROUNDS]  occlusion, Shapley values, LIME and RISE beside the same in Python
 #   bash benchmarks/run.sh exported [ROUNDS]   torch.export programs beside the same networks as TorchScript
 #   bash benchmarks/run.sh PROGRAM MODEL.pt [ARGUMENT...]      one program alone, without Python
 #   bash benchmarks/run.sh                     what a vanilla gradient of the shipped scenes network costs, at 96x96
@@ -70,6 +71,10 @@ if [[ $1 == relevance ]]; then
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
   "$build/benchmarks/relevance" "$build/models" "${2:-9}" vgg16 resnet50
   exec "$PEERS" "$here/relevance_peers.py" "$build/models" "${2:-9}" vgg16 resnet50
+fi
+if [[ $1 == perturbation ]]; then
+  export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+  exec "$PEERS" "$here/perturbation_peers.py" "$build/benchmarks/perturbation" "$build/models" "${2:-3}" mobilenet_v2
 fi
 "$PEERS" "$here/compare.py" --build "$build" --work "$build" --shared "$shared" "$@"
 report

@@ -1,4 +1,5 @@
-// cut_tool REQUESTS OUT: methods at layers and neurons, on models with several inputs, for test_cut.py.
+// cut_tool REQUESTS OUT: methods at layers and neurons, on models with several inputs, for test_cut.py; class
+// activation maps that try single channels, signed and on the layer's grid, for test_channel_cams.py.
 //
 // REQUESTS is a JSON list of objects:
 //
@@ -12,6 +13,7 @@
 //   target             a class, a list for a neuron, null for the one value of each sample
 //
 // OUT becomes a tuple of pairs: the name, and a tuple of tensors or the message of what was thrown.
+#include <salience/method/ablation_cam.hpp>
 #include <salience/method/gradient_shap.hpp>
 #include <salience/method/guided_backprop.hpp>
 #include <salience/method/input_x_gradient.hpp>
@@ -19,6 +21,7 @@
 #include <salience/method/internal_influence.hpp>
 #include <salience/method/layer_attribution.hpp>
 #include <salience/method/layer_conductance.hpp>
+#include <salience/method/score_cam.hpp>
 #include <salience/model/load_model.hpp>
 #include <salience/target/any_target.hpp>
 #include <salience/target/neuron.hpp>
@@ -152,6 +155,13 @@ Tensors answer(const json& request) {
         sal::LayerConductance{model, {.layer = layer, .steps = steps, .baseline = baseline, .chunk = chunk}});
   }
   if (method == "layer_gradient_shap") return at_layer(sal::LayerGradientShap{model, {layer}, draws});
+  if (method == "score_cam") {
+    return at_layer(sal::ScoreCam{model, {.layer = layer, .relu = false, .upsample = false, .chunk = chunk}});
+  }
+  if (method == "ablation_cam") {
+    return at_layer(
+        sal::AblationCam{model, {.layer = layer, .relu = false, .upsample = false, .chunk = chunk}});
+  }
   throw std::runtime_error("unknown method: " + method);
 }
 

@@ -518,7 +518,8 @@ class Shipped(unittest.TestCase):
     """The shipped network as a program and as TorchScript, through the program of the main job."""
 
     def explain(self, model, folder, *more):
-        process = attribute("--model", model, "--image", scenes()[0], "--output", folder, "--samples", 4, "--steps", 6, *more)
+        process = attribute("--model", model, "--image", scenes()[0], "--output", folder, "--samples", 4, "--steps", 6,
+                            "--segments", "grid:2x2", "--window", "32x32", "--stride", "24x24", *more)
         self.assertEqual(process.returncode, 0, process.stderr)
         return process.stdout
 
