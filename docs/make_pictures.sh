@@ -34,14 +34,20 @@ explain() {
 pixels=(vanilla input_x_gradient smooth_grad smooth_grad_sq var_grad integrated_gradients guided_ig blur_ig idgi
         gradient_shap deep_lift deep_lift_reveal_cancel lrp_epsilon_plus lrp_epsilon_plus_flat lrp_epsilon_alpha2_beta1
         lrp_epsilon_alpha2_beta1_flat lrp_epsilon_gamma_box excitation_backprop guided_backprop deconvnet guided_grad_cam)
-maps=(grad_cam grad_cam_pp hires_cam xgrad_cam layer_cam eigen_cam eigen_grad_cam kpca_cam full_grad)
+maps=(grad_cam grad_cam_pp hires_cam xgrad_cam layer_cam eigen_cam eigen_grad_cam kpca_cam full_grad score_cam ablation_cam
+      occlusion rise sobol hsic xrai extremal_perturbation)
+features=(feature_ablation shapley_sampling kernel_shap lime)
 
 explain all --method "${pixels[@]}" "${maps[@]}"
+explain features --method "${features[@]}" --segments slic:40
+explain exact --method shapley_exact
 explain early --method hires_cam layer_cam --layer features.8
 
 cp "$work/all/input.png" "$pictures/input.png"
 for method in "${pixels[@]}"; do cp "$work/all/${method}_abs_grayscale.png" "$pictures/$method.png"; done
 for method in "${maps[@]}"; do cp "$work/all/${method}_overlay.png" "$pictures/$method.png"; done
+for method in "${features[@]}"; do cp "$work/features/${method}_overlay.png" "$pictures/$method.png"; done
+cp "$work/exact/shapley_exact_overlay.png" "$pictures/shapley_exact.png"
 for method in hires_cam layer_cam; do cp "$work/early/${method}_overlay.png" "$pictures/${method}_features.8.png"; done
 
 for picture in "$pictures"/*.png; do
