@@ -267,7 +267,10 @@ void run(AttributeOptions options) {
     summary["methods"][method] = figures;
     const at::Tensor& values = attribution.values;
     std::cout << method << ": shape " << values.sizes() << ", minimum " << number(values.min())
-              << ", maximum " << number(values.max()) << '\n';
+              << ", maximum " << number(values.max());
+    if (attribution.standard_error.defined())
+      std::cout << ", relative standard error " << number(attribution.standard_error);
+    std::cout << '\n';
     const at::Tensor map = shown(values, options);
     if (!folder.empty()) {
       sheet.push_back(write_pictures(folder, method, attribution, map, seen, several ? method : "input"));

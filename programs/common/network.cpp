@@ -159,6 +159,12 @@ sal::Baseline baseline(const Settings& settings, const Preprocess& preprocess) {
   if (settings.baseline == "blur") return sal::Baseline::blurred();
   if (settings.baseline == "mean") return sal::Baseline::mean();
   if (settings.baseline == "inpaint") return sal::Baseline::inpainted();
+  std::error_code none;
+  if (settings.baseline != "black" && !fs::exists(settings.baseline, none)) {
+    throw sal::ArgumentError(
+        "there is no --baseline '" + settings.baseline +
+        "' and no file of that name; it is black, zero, mean, blur, inpaint or a picture's file");
+  }
   const sal::Image picture = settings.baseline == "black" ? sal::Image(settings.height, settings.width,
                                                                        static_cast<int>(settings.mean.size()))
                                                           : sal::load_image(settings.baseline);

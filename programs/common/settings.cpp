@@ -36,9 +36,8 @@ std::vector<std::int64_t> parse_sizes(const std::string& text) {
 CLI::Validator sizes_into(std::vector<std::int64_t>& sizes, const std::string& what) {
   return {[&sizes, what](const std::string& text) {
             sizes = parse_sizes(text);
-            return sizes.size() == 2
-                       ? ""
-                       : "a " + what + " is HEIGHTxWIDTH, for instance 15x15, not '" + text + "'";
+            return sizes.size() == 2 ? ""
+                                     : "a " + what + " is HEIGHTxWIDTH, for instance 8x8, not '" + text + "'";
           },
           ""};
 }
@@ -186,13 +185,14 @@ void add_settings(CLI::App& app, Settings& settings) {
       ->check(CLI::Range(0, 4096));
   app.add_option("--samples", settings.samples,
                  "draws of " + methods_that_take("samples") +
-                     ", at most; default: 50 noisy copies, and what docs/methods says of the others")
+                     ", at most; default: 50, of shapley_sampling 25, kernel_shap 2048, lime 1000, rise "
+                     "8000, sobol 32, hsic 500")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--noise", settings.noise, "their noise, as a fraction of the input's range")
       ->check(CLI::Range(0.0, 1e6));
   app.add_option("--steps", settings.steps,
                  "gradients along the path, or of the ascent, of " + methods_that_take("steps") +
-                     "; default: 50, of extremal_perturbation 800")
+                     "; default: 50, of xrai 100, of extremal_perturbation 800")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option(
       "--baseline", settings.baseline,
@@ -200,12 +200,12 @@ void add_settings(CLI::App& app, Settings& settings) {
           ": black, zero (the data's mean colour), mean (the picture's own), blur, a picture's file, or "
           "inpaint: filled from what stays around it, of occlusion, feature_ablation, "
           "shapley_sampling, shapley_exact, kernel_shap, lime");
-  app.add_option(
-         "--tolerance", settings.tolerance,
-         "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take as many "
-         "as "
-         "this relative completeness and five times it as the map's error need, and the smooth_grad methods "
-         "and those of features stop early at this relative standard error")
+  app.add_option("--tolerance", settings.tolerance,
+                 "0: as many --samples and --steps as asked for. Else integrated_gradients and blur_ig take "
+                 "as many steps as "
+                 "it takes to come within this relative completeness, and its map within five times that. "
+                 "Methods of --samples that state a "
+                 "standard error stop early where it is at most this, relative to the map")
       ->check(CLI::Range(0.0, 1e6));
   app.add_option(
          "--segments", settings.segments,
@@ -218,7 +218,7 @@ void add_settings(CLI::App& app, Settings& settings) {
                  "the window of occlusion, HEIGHTxWIDTH; default: a fifteenth of the input")
       ->check(sizes_into(settings.window, "window"));
   app.add_option("--stride", settings.stride_text,
-                 "its steps, HEIGHTxWIDTH; default: 1x1, or half of the default window")
+                 "the steps of --window, HEIGHTxWIDTH; default: 1x1; without --window half of it")
       ->check(sizes_into(settings.stride, "stride"));
   app.add_option("--chunk", settings.chunk, "evaluations at once; 0: chosen by memory")
       ->check(CLI::Range(0, 1'000'000));

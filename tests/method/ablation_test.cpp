@@ -191,7 +191,7 @@ TEST_CASE("Occlusion and FeatureAblation: what is wrong is told") {
   CHECK(contains(occlusion({.window = {6, 3}}),
                  "a size of the window of Occlusion must be at least 1 and at most the input's, 5, got 6"));
   CHECK(contains(occlusion({.window = {0}}), "at least 1"));
-  CHECK(contains(occlusion({.stride = {2}}), "the window of Occlusion has 0 sizes"));
+  CHECK(contains(occlusion({.stride = {2}}), "give its sizes, too"));
   CHECK(contains(occlusion({.window = {2, 2}, .stride = {1}}), "has 2 sizes, and there are 1 strides"));
   CHECK(contains(occlusion({.window = {2, 2}, .stride = {1, 0}}),
                  "a stride of Occlusion must be at least 1 and at most the window's size, 2, got 0"));

@@ -181,6 +181,11 @@ TEST_CASE("extremal perturbations: what is wrong is told") {
   const auto said = [](const ExtremalPerturbationOptions& options) {
     return message<ArgumentError>([&] { ExtremalPerturbation{network, options}(input); });
   };
+  // Cells and reaches of any proportion.
+  for (const auto& [cell, sigma] : {std::pair{8, 2.0}, {4, 6.0}, {4, 0.5}, {1, 9.0}, {13, 1.0}, {20, 3.0}}) {
+    const ExtremalPerturbation method{network, {.steps = 2, .cell = cell, .sigma = sigma}};
+    CHECK(method(input).values.isfinite().all().item<bool>());
+  }
   CHECK(contains(said({.areas = {}}), "no areas"));
   CHECK(contains(said({.areas = {1.0}}), "the area of a mask must be above 0 and below 1"));
   CHECK(contains(said({.steps = 0}), "steps"));

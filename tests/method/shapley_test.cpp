@@ -3,8 +3,10 @@
 #include <salience/method/feature_permutation.hpp>
 #include <salience/method/kernel_shap.hpp>
 #include <salience/method/lime.hpp>
+#include <salience/method/occlusion.hpp>
 #include <salience/method/shapley_exact.hpp>
 #include <salience/method/shapley_sampling.hpp>
+#include <salience/method/smooth_grad.hpp>
 #include <salience/target/class_score.hpp>
 
 #include <doctest/doctest.h>
@@ -466,6 +468,13 @@ TEST_CASE("a grid has cells of equal size along the places, all channels togethe
   CHECK(FeatureMask::grid({2})(normal({1, 1, 4, 4, 4}, at::kDouble, 1)).max().item<std::int64_t>() == 7);
   CHECK(contains(message<ArgumentError>([] { FeatureMask::grid({2, 2, 2})(input); }), "(3, 2, 4, 6)"));
   CHECK(contains(message<ArgumentError>([] { FeatureMask::grid({0}); }), "at least 1"));
+  CHECK(contains(message<ArgumentError>([] { FeatureMask::grid({2})(at::zeros({4}, at::kDouble)); }),
+                 "(N, D)"));
+  CHECK(contains(
+      message<ArgumentError>([] {
+        Lime{network, {.mask = mask, .distance = LimeDistance::euclidean, .kernel_width = 1e-3}}(input);
+      }),
+      "give a wider one"));
   // A mask of each input's own.
   const FeatureMask own(FeatureMask::Function([](const at::Tensor& x) { return x.gt(0.0).to(at::kLong); }));
   const Attribution a = ShapleyExact{linear, {.mask = own, .baseline = baseline}}(input, ClassIndex{0});
@@ -476,6 +485,107 @@ TEST_CASE("a grid has cells of equal size along the places, all channels togethe
                                        gain[n].masked_select(positive.logical_not()).sum());
     CHECK(distance(a.values[n], truth) < 1e-12);
   }
+}
+
+TEST_CASE("several baselines are taken as often, so that the values sum to the mean change") {
+  const Baseline three =
+      Baseline::mean_of({Baseline::zero(), Baseline::constant(3.0), Baseline::constant(-1.0)});
+  const Attribution exact = ShapleyExact{linear, {.mask = mask, .baseline = three}}(input, ClassIndex{1});
+  for (const std::int64_t samples : {1, 5, 7}) {
+    const Attribution a =
+        ShapleySampling{linear, {.mask = mask, .samples = samples, .baseline = three}}(input, ClassIndex{1});
+    CHECK(distance(a.values, exact.values) < 1e-12);
+    CHECK(a.completeness_error.abs().max().item<double>() < 1e-12);
+    CHECK(same(a.copies, at::full({3}, samples == 7 ? 12 : 6, at::kLong)));
+  }
+}
+
+TEST_CASE("what a stop leaves is not called exact, and NaN scores are not hidden") {
+  for (const std::int64_t after : {3, 9}) {
+    std::int64_t told = 0;
+    const KernelShapOptions options{
+        .mask = mask, .tolerance = 0.01, .progress = [&](const Progress&) { return ++told < after; }};
+    const Attribution a = KernelShap{network, options}(input.narrow(0, 0, 1));
+    CHECK(a.values_error.isnan().all().item<bool>());
+    CHECK_FALSE(a.converged.item<bool>());
+  }
+  // NaN only where the first pixel is gone and the last is there.
+  const auto broken = [](const at::Tensor& x) {
+    const at::Tensor first = x.select(3, 0).select(2, 0).select(1, 0),
+                     last = x.select(3, 5).select(2, 3).select(1, 0);
+    const at::Tensor y = network(x);
+    return at::where(first.eq(0.0).logical_and(last.ne(0.0)).unsqueeze(1), at::full_like(y, NAN), y);
+  };
+  const auto hidden = [](const Attribution& a) { return a.values.isfinite().all().item<bool>(); };
+  CHECK_FALSE(hidden(FeatureAblation{broken, {.mask = mask}}(input, ClassIndex{1})));
+  CHECK_FALSE(hidden(ShapleyExact{broken, {.mask = mask}}(input, ClassIndex{1})));
+  CHECK_FALSE(hidden(ShapleySampling{broken, {.mask = mask, .samples = 20}}(input, ClassIndex{1})));
+  CHECK_FALSE(hidden(KernelShap{broken, {.mask = mask}}(input, ClassIndex{1})));
+  const Attribution lime = Lime{broken, {.mask = mask, .samples = 100}}(input, ClassIndex{1});
+  CHECK_FALSE(hidden(lime));
+  CHECK(lime.values_error.isnan().any().item<bool>());
+}
+
+TEST_CASE("nothing is recorded of an input that requires a gradient") {
+  const at::Tensor wanted = input.clone().requires_grad_(true);
+  bool attached = false;
+  const auto watched = [&attached](const at::Tensor& x) {
+    attached = attached || x.requires_grad();
+    return network(x);
+  };
+  const auto check = [&](const auto& method) {
+    attached = false;
+    CHECK_FALSE(method(wanted, ClassIndex{1}).values.requires_grad());
+    CHECK_FALSE(attached);
+  };
+  check(FeatureAblation{watched, {.mask = mask}});
+  check(FeaturePermutation{watched, {.mask = mask}});
+  check(ShapleySampling{watched, {.mask = mask, .samples = 2}});
+  check(KernelShap{watched, {.mask = mask}});
+  check(Lime{watched, {.mask = mask, .samples = 50}});
+  check(Occlusion{watched});
+}
+
+TEST_CASE("a tolerance looks at each sample by itself, and at what is known exactly") {
+  // 6 features and 24.
+  const at::Tensor both = at::cat({mask, at::arange(24, at::kLong).view({1, 1, 4, 6})});
+  const at::Tensor two = input.slice(0, 0, 2);
+  const auto check = [&](const auto& make) {
+    const Attribution a = make(both)(two, ClassIndex{1});
+    for (std::int64_t n = 0; n < 2; ++n) {
+      const Attribution one = make(both.narrow(0, n, 1))(two.narrow(0, n, 1), ClassIndex{1});
+      CHECK(same(one.copies, a.copies.narrow(0, n, 1)));
+      CHECK(distance(one.values, a.values.narrow(0, n, 1)) < 1e-10);
+    }
+  };
+  check([](const at::Tensor& m) { return Lime{network, {.mask = m, .samples = 3000, .tolerance = 0.15}}; });
+  check([](const at::Tensor& m) {
+    return KernelShap{network, {.mask = m, .samples = 60, .tolerance = 0.15}};
+  });
+  const auto constant = [](const at::Tensor& x) { return at::full({x.size(0), 2}, 3.0, at::kDouble); };
+  const Attribution nothing =
+      ShapleySampling{constant, {.mask = mask, .samples = 100, .tolerance = 0.01}}(input, ClassIndex{1});
+  CHECK(nothing.converged.all().item<bool>());
+  CHECK(nothing.standard_error.abs().max().item<double>() == 0.0);
+  CHECK(nothing.copies.max().item<std::int64_t>() == 20);
+}
+
+TEST_CASE("a mask of each sample's own goes with its sample inside of other methods") {
+  const at::Tensor of_each = at::cat({mask, mask.add(1).clamp_min(-28), mask.mul(0)});
+  const auto smooth = [](const at::Tensor& m, std::int64_t chunk) {
+    return SmoothGrad{FeatureAblation{network, {.mask = m}}, {.samples = 5, .chunk = chunk}};
+  };
+  const at::Tensor whole = smooth(of_each, 0)(input, ClassIndex{1}).values;
+  for (const std::int64_t chunk : {1, 2, 3, 4})
+    CHECK(distance(smooth(of_each, chunk)(input, ClassIndex{1}).values, whole) < 1e-12);
+  for (std::int64_t n = 0; n < 3; ++n) {
+    const at::Tensor one = smooth(of_each.narrow(0, n, 1), 0)(input.narrow(0, n, 1), ClassIndex{1}).values;
+    CHECK(distance(one, whole.narrow(0, n, 1)) < 1e-12);
+  }
+  CHECK(contains(message<ArgumentError>([&] {
+                   SmoothGrad{FeaturePermutation{network, {.mask = mask}}, {.samples = 2}}(input);
+                 }),
+                 "no other method can wrap it"));
 }
 
 TEST_CASE("options out of range and masks that do not fit are errors") {

@@ -97,6 +97,21 @@ TEST_CASE("XRAI takes regions by the mean in what they add") {
   }
 }
 
+TEST_CASE("XRAI takes numbers of any size, and each sample's own segments") {
+  const at::Tensor x = normal({2, 3, 20, 24}, at::kDouble, 1),
+                   values = normal({2, 3, 20, 24}, at::kDouble, 2);
+  const at::Tensor cells = at::arange(20, at::kLong).view({20, 1}).div(7, "floor") * 10 +
+                           at::arange(24, at::kLong).div(5, "floor");
+  const auto with = [&](const at::Tensor& numbers) {
+    return Xrai{Given{values}, {.segmentations = {FeatureMask(numbers)}}}(x).values;
+  };
+  CHECK(same(with(cells * 100000000000000), with(cells)));
+  const at::Tensor other = cells.flip({0}).div(2, "floor");
+  const at::Tensor each = with(at::stack({cells, other}).unsqueeze(1));
+  CHECK(same(each[0], with(cells)[0]));
+  CHECK(same(each[1], with(other)[1]));
+}
+
 TEST_CASE("XRAI's own segments: a bright square is a region of its own") {
   at::Tensor x = at::zeros({1, 3, 64, 64}, at::kFloat);
   x.slice(2, 10, 40).slice(3, 20, 50).fill_(2.0);

@@ -67,6 +67,7 @@ class SmoothMasks {
     side_ = 2 * (1 + cells(sigma)) + 1;
     rows_ = (height + cell - 1) / cell;
     columns_ = (width + cell - 1) / cell;
+    while (out(rows_) < height + margin_ || out(columns_) < width + margin_) ++padding_;
     const std::int64_t tall = out(rows_), wide = out(columns_);
     weights_ = empty({1, side_ * side_, tall, wide}, at::kFloat);
     float* weight = weights_.data_ptr<float>();

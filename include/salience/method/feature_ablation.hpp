@@ -37,7 +37,8 @@ Attribution ablate_features(M& model, const at::Tensor& input, const T& target,
     const std::int64_t count = scores.features().count(n);
     const at::Tensor changes =
         table[n].slice(0, 0, count * baselines).view({count, baselines}).neg().add(scores.all(n));
-    values.push_back(changes.nanmean({1}).nan_to_num(0.0));  // after a stop those that there are
+    // After a stop those that there are.
+    values.push_back(scores.stopped() ? changes.nanmean({1}).nan_to_num(0.0) : changes.mean({1}));
     if (baselines > 1) {
       errors.push_back(changes.var({1}, /*unbiased=*/true).div(static_cast<double>(baselines)).sqrt());
     }

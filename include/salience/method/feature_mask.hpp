@@ -31,13 +31,27 @@ class FeatureMask {
 
   /// Each element is a feature.
   FeatureMask() = default;
-  /// Whole numbers that broadcast to the input; undefined: each element is a feature.
+  /// Whole numbers that broadcast to the input; undefined: each element is a feature. One of N rows has a row
+  /// for each sample, also inside of a method that evaluates a sample many times.
   FeatureMask(at::Tensor numbers) {  // NOLINT(google-explicit-constructor): a tensor is a mask
-    if (numbers.defined()) of_ = [numbers = std::move(numbers)](const at::Tensor&) { return numbers; };
+    if (numbers.defined()) {
+      of_ = [numbers = std::move(numbers)](const at::Tensor& input, const at::Tensor& samples) {
+        const bool a_row_each = numbers.dim() == input.dim() && numbers.size(0) != 1;
+        if (!samples.defined() || !a_row_each) return numbers;
+        if (samples.max().item<std::int64_t>() >= numbers.size(0)) {
+          throw ArgumentError(detail::concat("a mask of features of shape ", detail::shape(numbers),
+                                             " has no row for sample ", samples.max().item<std::int64_t>()));
+        }
+        return numbers.index_select(0, samples.to(numbers.device()));
+      };
+    }
   }
   /// Of each input its own. A method that is wrapped gives it rows of its own, so what it gives may depend on
   /// a row's values alone.
-  explicit FeatureMask(Function function) : of_(std::move(function)) {}
+  explicit FeatureMask(Function function)
+      : of_([function = std::move(function)](const at::Tensor& input, const at::Tensor&) {
+          return function(input);
+        }) {}
 
   /// Cells, all channels together: as many along each place of (N, C, places...), or along the one dimension
   /// of (N, D); a single number stands for every place. Cell i of n along a size s begins at ceil(i s / n). A
@@ -49,6 +63,10 @@ class FeatureMask {
     }
     return FeatureMask(Function([cells = std::move(cells)](const at::Tensor& input) {
       const std::int64_t first = input.dim() > 2 ? 2 : 1, places = input.dim() - first;
+      if (places < 1) {
+        throw ArgumentError::out_of_range("the input of a grid of features", detail::shape(input),
+                                          "a batch (N, D) or (N, C, places...)");
+      }
       if (cells.size() != 1 && static_cast<std::int64_t>(cells.size()) != places) {
         throw ArgumentError(detail::concat("a grid of ", cells.size(),
                                            " numbers of cells does not fit an input of shape ",
@@ -72,9 +90,12 @@ class FeatureMask {
 
   /// The numbers for an input (N, ...), int64 on the CPU with as many dimensions, N rows or one; undefined
   /// where each element is a feature. Throws ArgumentError if they are not whole or do not broadcast to it.
-  at::Tensor operator()(const at::Tensor& input) const {
+  ///
+  /// `samples` says which samples of the user's batch the rows are, (rows) int64, as FixedTarget::samples;
+  /// undefined: row n is sample n.
+  at::Tensor operator()(const at::Tensor& input, const at::Tensor& samples = {}) const {
     if (!of_) return {};
-    const at::Tensor mask = of_(input);
+    const at::Tensor mask = of_(input, samples);
     if (!mask.defined() || !detail::holds_integers(mask)) {
       throw ArgumentError::out_of_range("a mask of features",
                                         mask.defined() ? detail::concat(mask.scalar_type()) : "undefined",
@@ -93,7 +114,8 @@ class FeatureMask {
   }
 
  private:
-  Function of_;
+  /// From the input and the samples that its rows are.
+  std::function<at::Tensor(const at::Tensor&, const at::Tensor&)> of_;
 };
 
 }  // namespace salience

@@ -57,6 +57,12 @@ class FeaturePermutation {
   template <class T = TargetSelector<>>
   Attribution operator()(const at::Tensor& input, const T& target = T{}) const {
     return enter(input, target, [&](const auto& wanted) {
+      if (detail::samples_of(wanted).defined()) {
+        throw ArgumentError(
+            "FeaturePermutation is for a whole batch, whose samples lend each other their features: no other "
+            "method "
+            "can wrap it");
+      }
       std::vector<Baseline> others;
       for (const at::Tensor& permutation : permutations(input.size(0))) {
         others.push_back(Baseline([order = permutation.to(input.device())](const at::Tensor& x) {

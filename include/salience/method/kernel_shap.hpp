@@ -37,8 +37,8 @@ struct KernelShapOptions {
   Baseline baseline = Baseline::zero();  ///< what replaces a feature; of several, the mean score over all
   std::uint64_t seed = 0;                ///< the same seed gives the same coalitions
   /// Above 0: a sample stops early once the standard error of its map relative to the map (both as L2 norms)
-  /// is at most this. It is looked at after at least twice as many coalitions as features and 64, then each
-  /// half as many again.
+  /// is at most this. It is looked at after twice as many draws as features, a pair being one, and at least
+  /// 64 coalitions; then each half as many again.
   double tolerance = 0.0;
   std::int64_t chunk = 0;       ///< evaluations at once, over all samples; 0: chosen by memory
   ProgressCallback progress{};  ///< told after each evaluation; false stops and gives what there is
@@ -59,12 +59,12 @@ struct KernelShapOptions {
 ///
 /// Both constraints hold exactly (Captum gives the two a weight of 1e6 instead), so the values sum to the
 /// score's change. Of fewer coalitions than features the fit is not unique: the one that is nearest to equal
-/// values is taken, and the standard errors say nothing. They are those of least squares with residuals of
-/// unequal variance, which a pair counts once. Memory does not grow with the number of coalitions but by one
-/// score each. After a stop the fit is of the coalitions that were scored; without any, all features are
-/// equal. The rest is as in ShapleySampling. Throws ArgumentError for an option out of range, a mask of more
-/// than 2000 features (a coarser one, or ShapleySampling), a mask or a baseline that does not fit, and what
-/// the model throws.
+/// values is taken. The standard errors are those of least squares with residuals of unequal variance, in
+/// which a pair counts once; of fewer draws than twice the features there are none (NaN). Memory does not
+/// grow with the number of coalitions but by one score each. After a stop the fit is of the coalitions that
+/// were scored; without any, all features are equal. The rest is as in ShapleySampling. Throws ArgumentError
+/// for an option out of range, a mask of more than 2000 features (a coarser one, or ShapleySampling), a mask
+/// or a baseline that does not fit, and what the model throws.
 template <class M>
 class KernelShap {
  public:
@@ -95,12 +95,7 @@ class KernelShap {
       }
       scores.begin(evaluations);
       for (Sample& sample : samples) sample.change = scores.all(sample.number) - scores.none(sample.number);
-      std::int64_t most = 0, features = scores.features().most();
-      for (const Sample& sample : samples) most = std::max(most, sample.coalitions);
-      std::int64_t end = options_.tolerance > 0.0 ? std::max<std::int64_t>(64, 2 * features) : most;
-      for (std::int64_t first = 0; first < most && !scores.stopped(); first = end, end += end / 4 * 2) {
-        end = std::min(end, most);
-        evaluate(scores, samples, first, end);
+      while (!scores.stopped() && evaluate(scores, samples)) {
       }
       return collected(scores, samples);
     });
@@ -123,6 +118,8 @@ class KernelShap {
       coalitions = few      ? (std::int64_t{1} << count) - 2
                    : paired ? (options.samples + 1) / 2 * 2
                             : options.samples;
+      const std::int64_t look = std::max<std::int64_t>(64, (paired ? 4 : 2) * count);
+      next = options.tolerance > 0.0 ? std::min(look, coalitions) : coalitions;
       products = Eigen::MatrixXd::Zero(count, count);
       right = Eigen::VectorXd::Zero(count);
       double sum = 0.0;
@@ -167,8 +164,10 @@ class KernelShap {
       return std::exp(std::lgamma(k + 1.0) + std::lgamma(n - k + 1.0) - std::lgamma(n + 1.0)) / (k * (n - k));
     }
 
-    void add(std::int64_t coalition, double gain) {
-      const auto [c, share] = centred(coalition);
+    std::int64_t taken() const { return static_cast<std::int64_t>(gains.size()); }
+
+    void add(double gain) {
+      const auto [c, share] = centred(taken());
       const double w = weight(share);
       products.selfadjointView<Eigen::Lower>().rankUpdate(c, w);
       right += w * (gain - share * change) * c;
@@ -185,17 +184,16 @@ class KernelShap {
       const Eigen::CompleteOrthogonalDecomposition<Eigen::MatrixXd> solver(full);
       const Eigen::VectorXd u = solver.solve(right);
       Eigen::VectorXd error = Eigen::VectorXd::Constant(count, NAN);
-      if (each_once) {
+      if (each_once && taken() == coalitions) {
         error.setZero();
-      } else if (draws > n) {
+      } else if (!each_once && draws >= 2.0 * n) {  // of fewer they may be far too small
         // The sandwich of A^-1 and the squares of what each draw pulls with, by its residual if it were left
         // out (HC3; MacKinnon, White 1985). A pair's two c are each other's opposites.
         Eigen::MatrixXd pulls = Eigen::MatrixXd::Zero(count, count);
-        const auto last = static_cast<std::int64_t>(gains.size());
-        for (std::int64_t i = 0; i < last; i += step) {
+        for (std::int64_t i = 0; i < taken(); i += step) {
           Eigen::VectorXd pull = Eigen::VectorXd::Zero(count);
           double leverage = 0.0;
-          for (std::int64_t j = i; j < std::min(i + step, last); ++j) {
+          for (std::int64_t j = i; j < std::min(i + step, taken()); ++j) {
             const auto [c, share] = centred(j);
             pull += (gains[static_cast<std::size_t>(j)] - share * change - c.dot(u)) * c;
             leverage += c.dot(solver.solve(c));
@@ -205,7 +203,7 @@ class KernelShap {
         }
         const Eigen::MatrixXd spread = pulls.selfadjointView<Eigen::Lower>();
         const Eigen::MatrixXd variance = solver.solve(solver.solve(spread).transpose().eval());
-        error = variance.diagonal().array().max(0.0).sqrt();
+        error = variance.diagonal().array().abs().sqrt();  // rounding below 0
       }
       values = detail::empty({count}, at::kDouble);
       errors = detail::empty({count}, at::kDouble);
@@ -216,6 +214,7 @@ class KernelShap {
     }
 
     std::int64_t number, count, coalitions = 0;
+    std::int64_t next = 0;  ///< as many coalitions are taken before the error is looked at
     bool paired, each_once = false, finished = false;
     std::uint64_t seed;
     double change = 0.0;
@@ -225,35 +224,37 @@ class KernelShap {
     at::Tensor values, errors;
   };
 
-  /// Scores and adds the coalitions from `first` to before `end`.
+  /// Scores and adds the next coalitions of each sample. False if there is nothing left to do.
   template <class Scores>
-  void evaluate(Scores& scores, std::vector<Sample>& samples, std::int64_t first, std::int64_t end) const {
+  bool evaluate(Scores& scores, std::vector<Sample>& samples) const {
     const std::int64_t baselines = scores.baselines();
+    std::int64_t most = 0;
+    for (const Sample& sample : samples) most = std::max(most, sample.next - sample.taken());
+    if (most == 0) return false;
     std::vector<Variant> variants;
-    for (const Variant& variant : all_variants(scores.samples(), (end - first) * baselines)) {
+    for (const Variant& variant : all_variants(scores.samples(), most * baselines)) {
       const Sample& sample = samples[static_cast<std::size_t>(variant.sample)];
-      const std::int64_t coalition = first + variant.step / baselines;
-      if (!sample.finished && coalition < sample.coalitions) variants.push_back(variant);
+      if (sample.taken() + variant.step / baselines < sample.next) variants.push_back(variant);
     }
-    const at::Tensor table =
-        scores(variants, (end - first) * baselines, [&](std::int64_t n, std::int64_t coalition) {
-          return samples[static_cast<std::size_t>(n)].there(first + coalition);
-        });
+    const at::Tensor table = scores(variants, most * baselines, [&](std::int64_t n, std::int64_t coalition) {
+      const Sample& sample = samples[static_cast<std::size_t>(n)];
+      return sample.there(sample.taken() + coalition);
+    });
     const at::Tensor means = table.view({table.size(0), -1, baselines}).mean({2});
     for (Sample& sample : samples) {
-      if (sample.finished) continue;
       const double* known = means[sample.number].template data_ptr<double>();
-      for (std::int64_t i = first; i < std::min(end, sample.coalitions); ++i) {
-        const double gain = known[i - first] - scores.none(sample.number);
+      for (std::int64_t here = sample.next - sample.taken(); here > 0; --here) {
+        const double gain = *known++ - scores.none(sample.number);
         if (scores.stopped() && !std::isfinite(gain)) break;
-        sample.add(i, gain);
+        sample.add(gain);
       }
-      if (options_.tolerance > 0.0 && end < sample.coalitions) {
-        sample.solve();
-        sample.finished =
-            scores.relative_error(sample.number, sample.values, sample.errors) <= options_.tolerance;
-      }
+      if (sample.finished || sample.next == sample.coalitions) continue;
+      sample.solve();
+      sample.finished =
+          scores.relative_error(sample.number, sample.values, sample.errors) <= options_.tolerance;
+      if (!sample.finished) sample.next = std::min(sample.next + sample.next / 4 * 2, sample.coalitions);
     }
+    return true;
   }
 
   template <class Scores>
@@ -263,8 +264,8 @@ class KernelShap {
       if (!sample.finished) sample.solve();
       const bool met =
           scores.relative_error(sample.number, sample.values, sample.errors) <= options_.tolerance;
-      estimates.push_back({sample.values.nan_to_num(0.0), sample.errors,
-                           static_cast<std::int64_t>(sample.gains.size()), met});
+      estimates.push_back({scores.stopped() ? sample.values.nan_to_num(0.0) : sample.values, sample.errors,
+                           sample.taken(), met});
     }
     Attribution result = scores.attribution(estimates, options_.tolerance);
     scores.fill_in_completeness(result,

@@ -17,6 +17,7 @@
 #include <salience/method/baseline.hpp>
 #include <salience/method/detail/coalition_scores.hpp>
 #include <salience/method/detail/hashed_draw.hpp>
+#include <salience/method/detail/lasso.hpp>
 #include <salience/method/entry.hpp>
 #include <salience/method/feature_mask.hpp>
 #include <salience/method/recorded_pass.hpp>
@@ -101,12 +102,11 @@ class Lime {
       std::vector<Sample> samples;
       for (std::int64_t n = 0; n < input.size(0); ++n) samples.emplace_back(n, scores.features().count(n));
       scores.expect(input.size(0) * options_.samples * scores.baselines());
-      std::int64_t end =
-          options_.tolerance > 0.0 ? std::max<std::int64_t>(100, 2 * features) : options_.samples;
-      for (std::int64_t first = 0; first < options_.samples && !scores.stopped();
-           first = end, end += end / 2) {
-        end = std::min(end, options_.samples);
-        evaluate(scores, samples, first, end);
+      for (Sample& sample : samples) {
+        const std::int64_t look = std::max<std::int64_t>(100, 2 * sample.count);
+        sample.next = options_.tolerance > 0.0 ? std::min(look, options_.samples) : options_.samples;
+      }
+      while (!scores.stopped() && evaluate(scores, samples)) {
       }
       return collected(scores, samples);
     });
@@ -149,6 +149,7 @@ class Lime {
     Sample(std::int64_t n, std::int64_t features)
         : number(n), count(features), parts(groups, Sums(features)) {}
     std::int64_t number, count, copies = 0;
+    std::int64_t next = 0;  // as many perturbations are taken before the error is looked at
     std::vector<Sums> parts;
     bool finished = false;
     at::Tensor values, errors;
@@ -168,47 +169,56 @@ class Lime {
     return std::exp(-d * d / (2.0 * options_.kernel_width * options_.kernel_width));
   }
 
-  /// Scores and adds the perturbations from `first` to before `end`.
+  /// Scores and adds the next perturbations of each sample. False if there is nothing left to do.
   template <class Scores>
-  void evaluate(Scores& scores, std::vector<Sample>& samples, std::int64_t first, std::int64_t end) const {
-    const std::int64_t baselines = scores.baselines(), steps = (end - first) * baselines;
+  bool evaluate(Scores& scores, std::vector<Sample>& samples) const {
+    std::int64_t most = 0;
+    for (const Sample& sample : samples) most = std::max(most, sample.next - sample.copies);
+    if (most == 0) return false;
+    const std::int64_t baselines = scores.baselines(), steps = most * baselines;
     std::vector<Variant> variants;
     for (const Variant& variant : all_variants(scores.samples(), steps)) {
-      if (!samples[static_cast<std::size_t>(variant.sample)].finished) variants.push_back(variant);
+      const Sample& sample = samples[static_cast<std::size_t>(variant.sample)];
+      if (sample.copies + variant.step / baselines < sample.next) variants.push_back(variant);
     }
     std::vector<detail::Lengths> lengths(static_cast<std::size_t>(scores.samples() * steps));
     const at::Tensor table = scores(
         variants, steps,
         [&](std::int64_t n, std::int64_t draw) {
-          return there(samples[static_cast<std::size_t>(n)].count, first + draw);
+          const Sample& sample = samples[static_cast<std::size_t>(n)];
+          return there(sample.count, sample.copies + draw);
         },
         &lengths);
     for (Sample& sample : samples) {
-      if (sample.finished) continue;
-      const double* known = table[sample.number].template data_ptr<double>();
-      for (std::int64_t draw = first; draw < end; ++draw) {
-        const double* own = known + (draw - first) * baselines;
-        const detail::Lengths* of = lengths.data() + sample.number * steps + (draw - first) * baselines;
+      const double* own = table[sample.number].template data_ptr<double>();
+      const detail::Lengths* of = lengths.data() + sample.number * steps;
+      for (; sample.copies < sample.next; ++sample.copies, own += baselines, of += baselines) {
         if (scores.stopped() && !std::isfinite(own[baselines - 1])) break;
-        const std::vector<std::uint8_t> flags = there(sample.count, draw);
+        const std::vector<std::uint8_t> flags = there(sample.count, sample.copies);
         Eigen::VectorXd z(sample.count);
         for (std::int64_t i = 0; i < sample.count; ++i) z[i] = flags[static_cast<std::size_t>(i)];
-        for (std::int64_t b = 0; b < baselines; ++b) {
-          sample.parts[static_cast<std::size_t>(draw) % groups].add(z, own[b], weight(of[b]));
-        }
-        ++sample.copies;
+        for (std::int64_t b = 0; b < baselines; ++b)
+          sample.parts[static_cast<std::size_t>(sample.copies) % groups].add(z, own[b], weight(of[b]));
       }
-      if (options_.tolerance > 0.0 && end < options_.samples) {
-        solve(sample);
-        sample.finished =
-            scores.relative_error(sample.number, sample.values, sample.errors) <= options_.tolerance;
-      }
+      if (sample.finished || sample.next == options_.samples) continue;
+      solve(sample);
+      sample.finished =
+          scores.relative_error(sample.number, sample.values, sample.errors) <= options_.tolerance;
+      if (!sample.finished) sample.next = std::min(sample.next + sample.next / 2, options_.samples);
     }
+    return true;
   }
 
   void solve(Sample& sample) const {
     Sums all(sample.count);
     for (const Sums& part : sample.parts) all.add(part, 1.0);
+    const Eigen::VectorXd varies =
+        all.zz.diagonal().array() - all.z.array().square() / std::max(all.w, 1e-300);
+    if (sample.copies >= 64 && !(varies.maxCoeff() > 1e-12 * all.w) && all.s == all.s) {
+      throw ArgumentError(
+          detail::concat("nearly all perturbations are so far from the input that a kernel of width ",
+                         options_.kernel_width, " does not count them: give a wider one"));
+    }
     const Eigen::VectorXd beta = fitted(all, Eigen::VectorXd::Zero(sample.count));
     Eigen::VectorXd mean = Eigen::VectorXd::Zero(sample.count), square = mean;
     for (const Sums& part : sample.parts) {
@@ -226,39 +236,20 @@ class Lime {
       sample.values.template data_ptr<double>()[i] = beta[i];
       if (enough)
         sample.errors.template data_ptr<double>()[i] =
-            std::sqrt(std::max(0.0, (g - 1.0) / g * (square[i] - g * mean[i] * mean[i])));
+            std::sqrt((g - 1.0) / g * std::abs(square[i] - g * mean[i] * mean[i]));  // rounding below 0
     }
   }
 
   /// The coefficients of these sums; `start` is where the lasso's search begins.
   Eigen::VectorXd fitted(const Sums& sums, Eigen::VectorXd start) const {
-    if (!(sums.w > 0.0)) return Eigen::VectorXd::Zero(start.size());
+    if (!(sums.w > 0.0)) return Eigen::VectorXd::Zero(start.size());  // a stop before the first
     Eigen::MatrixXd spread = sums.zz.template selfadjointView<Eigen::Lower>();
     spread -= sums.z * sums.z.transpose() / sums.w;
     const Eigen::VectorXd right = sums.zs - sums.z * (sums.s / sums.w);
-    if (options_.fit == LimeFit::lasso) return lasso(spread / sums.w, right / sums.w, std::move(start));
+    if (options_.fit == LimeFit::lasso)
+      return detail::lasso(spread / sums.w, right / sums.w, options_.alpha, std::move(start));
     spread.diagonal().array() += options_.alpha;
     return Eigen::CompleteOrthogonalDecomposition<Eigen::MatrixXd>(spread).solve(right);
-  }
-
-  /// \f$ \min \frac12 \beta^T A \beta - b^T \beta + \alpha |\beta|_1 \f$ by coordinate descent, one value
-  /// after the other (Friedman, Hastie, Tibshirani 2010), until none moves by more than 1e-12 of the largest.
-  Eigen::VectorXd lasso(const Eigen::MatrixXd& a, const Eigen::VectorXd& b, Eigen::VectorXd beta) const {
-    Eigen::VectorXd left = b - a * beta;
-    for (int sweep = 0; sweep < 100000; ++sweep) {
-      double moved = 0.0, largest = 0.0;
-      for (Eigen::Index i = 0; i < beta.size(); ++i) {
-        if (!(a(i, i) > 1e-15)) continue;  // always there, or never: its value is the intercept's
-        const double free = left[i] + a(i, i) * beta[i];
-        const double value = std::copysign(std::max(std::abs(free) - options_.alpha, 0.0), free) / a(i, i);
-        if (value != beta[i]) left -= (value - beta[i]) * a.col(i);
-        moved = std::max(moved, std::abs(value - beta[i]));
-        beta[i] = value;
-        largest = std::max(largest, std::abs(value));
-      }
-      if (moved <= 1e-12 * largest) break;
-    }
-    return beta;
   }
 
   template <class Scores>

@@ -59,6 +59,8 @@ class Occlusion {
     detail::require_model<M>();
     require_chunk(options_.chunk);
     if (options_.stride.empty()) options_.stride.assign(options_.window.size(), 1);
+    if (options_.window.empty() && !options_.stride.empty())
+      throw ArgumentError("a stride of Occlusion is for a window: give its sizes, too");
     if (options_.stride.size() != options_.window.size()) {
       throw ArgumentError(detail::concat("the window of Occlusion has ", options_.window.size(),
                                          " sizes, and there are ", options_.stride.size(), " strides"));
@@ -146,7 +148,7 @@ class Occlusion {
         stays = detail::empty(input[0].sizes(), at::kBool).fill_(true);
         covered(window, stays).fill_(false);
       }
-      out.copy_(input[variant.sample]);
+      out.copy_(input[variant.sample].detach());
       covered(window, out).copy_(covered(window, absent(variant.sample, baseline, stays)));
     };
     std::size_t done = 0;

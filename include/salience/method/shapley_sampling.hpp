@@ -34,8 +34,9 @@ struct ShapleySamplingOptions {
   /// Shapley Value Estimation", 2022), which lowers the variance; the number of samples is rounded up to
   /// pairs.
   bool antithetic = true;
-  Baseline baseline =
-      Baseline::zero();    ///< what replaces a feature; of several the draws take one after the other
+  /// What replaces a feature. Of several the draws take one after the other, and are so many that each has
+  /// its turn as often.
+  Baseline baseline = Baseline::zero();
   std::uint64_t seed = 0;  ///< the same seed gives the same permutations
   /// Above 0: a sample stops early, after 10 draws or more, once the standard error of its map relative to
   /// the map (both as L2 norms) is at most this. A draw is a permutation, or a pair of them.
@@ -112,7 +113,8 @@ class ShapleySampling {
 
   template <class Scores>
   void draw(Scores& scores, std::vector<Sample>& samples) const {
-    const std::int64_t draws = (options_.samples + orders() - 1) / orders(), baselines = scores.baselines();
+    const std::int64_t baselines = scores.baselines(), cycle = orders() * baselines;
+    const std::int64_t draws = (options_.samples + cycle - 1) / cycle * baselines;  // each baseline as often
     const std::int64_t most = scores.features().most();
     std::int64_t evaluations = 0;
     for (const Sample& sample : samples) evaluations += draws * orders() * (sample.count - 1);
@@ -183,6 +185,7 @@ class ShapleySampling {
     }
     sample.moments.add(detail::vector_tensor<double>(gains));
     sample.finished = options_.tolerance > 0.0 && sample.moments.count >= fewest_to_stop &&
+                      sample.moments.count % scores.baselines() == 0 &&
                       scores.relative_error(sample.number, sample.moments.mean, sample.moments.errors()) <=
                           options_.tolerance;
   }

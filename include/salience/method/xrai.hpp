@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -55,13 +56,10 @@ using Regions = std::vector<std::vector<std::int32_t>>;
 inline void add_regions(const at::Tensor& numbers, std::int64_t radius, Regions& regions) {
   const std::int64_t height = numbers.size(0), width = numbers.size(1);
   const std::int64_t* number = numbers.data_ptr<std::int64_t>();
-  const std::int64_t least = numbers.min().item<std::int64_t>(), most = numbers.max().item<std::int64_t>();
-  std::vector<std::vector<std::int32_t>> own(static_cast<std::size_t>(most - least + 1));
-  for (std::int64_t i = 0; i < height * width; ++i)
-    own[static_cast<std::size_t>(number[i] - least)].push_back(static_cast<std::int32_t>(i));
+  std::map<std::int64_t, std::vector<std::int32_t>> own;
+  for (std::int64_t i = 0; i < height * width; ++i) own[number[i]].push_back(static_cast<std::int32_t>(i));
   std::vector<char> inside(static_cast<std::size_t>(height * width));
-  for (const std::vector<std::int32_t>& segment : own) {
-    if (segment.empty()) continue;
+  for (const auto& [name, segment] : own) {
     std::fill(inside.begin(), inside.end(), char{0});
     for (const std::int32_t pixel : segment) {
       const std::int64_t y = pixel / width, x = pixel % width;
@@ -175,13 +173,17 @@ class Xrai {
       }
       const at::Tensor pixels = result.values.amax({1}).to(at::kCPU, at::kDouble).contiguous();
       at::Tensor values = at::Tensor(input.new_empty({input.size(0), 1, input.size(2), input.size(3)}));
+      const at::Tensor samples = detail::samples_of(wanted);  // that the rows are
+      const auto number = [&samples](std::int64_t n) {
+        return samples.defined() ? samples.narrow(0, n, 1) : detail::vector_tensor<std::int64_t>({n});
+      };
       for (std::int64_t n = 0; n < input.size(0); ++n) {
         const at::Tensor own = pixels[n];
         const std::vector<double> of_pixels(own.template data_ptr<double>(),
                                             own.template data_ptr<double>() + own.numel());
         values[n][0].copy_(
             detail::vector_tensor<double>(
-                detail::ranked_regions(of_pixels, regions(input.narrow(0, n, 1)), options_.fewest))
+                detail::ranked_regions(of_pixels, regions(input.narrow(0, n, 1), number(n)), options_.fewest))
                 .view(own.sizes()));
       }
       result.values = values;
@@ -203,10 +205,10 @@ class Xrai {
 
  private:
   /// Those of one sample, (1, C, H, W).
-  detail::Regions regions(const at::Tensor& input) const {
+  detail::Regions regions(const at::Tensor& input, const at::Tensor& sample) const {
     detail::Regions found;
     for (const FeatureMask& segmentation : options_.segmentations) {
-      const at::Tensor numbers = segmentation(input);
+      const at::Tensor numbers = segmentation(input, sample);
       if (!numbers.defined() || numbers.size(1) != 1) {
         throw ArgumentError::out_of_range("a segmentation of Xrai", detail::shape(numbers),
                                           "of shape (1, 1, H, W)");

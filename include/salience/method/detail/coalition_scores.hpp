@@ -46,10 +46,10 @@ template <class M, class T>
 class CoalitionScores {
  public:
   CoalitionScores(M& model, const at::Tensor& input, const T& target, const CoalitionOptions& options)
-      : input_(input),
+      : input_(input.detach()),
         options_(options),
         scores_(model, input_, at::Tensor(), target),
-        features_(options.mask, input_),
+        features_(options.mask, input_, samples_of(target)),
         absent_(options.baseline, input_, samples_of(target)) {}
   CoalitionScores(const CoalitionScores&) = delete;  // scores_ refers to input_
   CoalitionScores& operator=(const CoalitionScores&) = delete;
@@ -144,8 +144,9 @@ class CoalitionScores {
   /// The relative standard error of the map of sample n, as `attribution` states it.
   double relative_error(std::int64_t n, const at::Tensor& values, const at::Tensor& errors) const {
     const at::Tensor sizes = features_.sizes(n);
-    return std::sqrt(errors.square().mul(sizes).sum().template item<double>() /
-                     values.square().mul(sizes).sum().template item<double>());
+    const double error = errors.square().mul(sizes).sum().template item<double>();
+    // Of nothing that is known exactly it is 0.
+    return error == 0.0 ? 0.0 : std::sqrt(error / values.square().mul(sizes).sum().template item<double>());
   }
 
   /// What the features' values lack of f(x) - f(b); `of(n)` gives those of sample n.

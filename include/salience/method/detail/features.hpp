@@ -19,8 +19,10 @@ namespace salience::detail {
 /// The features of each sample of an input, numbered from 0 in the order of their numbers in the mask.
 class Features {
  public:
-  Features(const FeatureMask& mask, const at::Tensor& input) : sample_(input[0].sizes().vec()) {
-    const at::Tensor numbers = mask(input);
+  /// `samples` says which samples of the user's batch the rows are, see FeatureMask.
+  Features(const FeatureMask& mask, const at::Tensor& input, const at::Tensor& samples)
+      : sample_(input[0].sizes().vec()) {
+    const at::Tensor numbers = mask(input, samples);
     if (numbers.defined()) {
       rows_.reserve(static_cast<std::size_t>(numbers.size(0)));
       for (std::int64_t n = 0; n < numbers.size(0); ++n)
