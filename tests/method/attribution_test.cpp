@@ -24,9 +24,10 @@ using support::same;
 
 namespace {
 
-// A tensor more or less in Attribution than in the list of figures is seen here.
+// A tensor more or less in Attribution than values, their errors and the list of figures is seen here; the
+// two flags between them take as much as two.
 static_assert(sizeof(Attribution) ==
-              sizeof(Explained) + sizeof(at::Tensor) * (2 + salience::detail::figure_members.size()));
+              sizeof(Explained) + sizeof(at::Tensor) * (4 + salience::detail::figure_members.size()));
 
 const at::Tensor kernel = normal({4, 3, 3, 3}), weight = normal({4, 5}, at::kDouble, 1);
 const at::Tensor input = normal({3, 3, 8, 8}, at::kDouble, 2);
@@ -42,6 +43,7 @@ Attribution full() {
   for (const auto& [name, member] : salience::detail::figure_members) {
     if (!(a.*member).defined()) a.*member = normal({3}, at::kDouble, static_cast<int>(10 + i++));
   }
+  a.values_error = normal({3, 3, 8, 8}, at::kDouble, 5);
   a.stopped = true;
   return a;
 }
@@ -91,6 +93,7 @@ TEST_CASE("sample n of a result: everything of it, with a batch of one") {
     const Attribution one = a.sample(n);
     const auto row = [n](const at::Tensor& t) { return t.slice(0, n, n + 1); };
     CHECK(same(one.values, row(a.values)));
+    CHECK(same(one.values_error, row(a.values_error)));
     CHECK(same(one.target, row(a.target)));
     CHECK(same(one.score, row(a.score)));
     CHECK(same(one.logits, row(a.logits)));
