@@ -18,7 +18,7 @@ namespace salience {
 
 /// The number of each pixel's segment, (1, 1, H, W) int64 on the CPU: a mask of features.
 inline at::Tensor segment_numbers(const Segments& segments) {
-  const at::Tensor numbers = detail::empty({1, 1, segments.height, segments.width}, at::kLong);
+  at::Tensor numbers = detail::empty({1, 1, segments.height, segments.width}, at::kLong);
   std::copy(segments.labels.begin(), segments.labels.end(), numbers.data_ptr<std::int64_t>());
   return numbers;
 }
@@ -42,7 +42,7 @@ auto superpixels(Preprocessor preprocessor, Segment segment) {
     if (input.dim() != 4)
       throw ArgumentError::out_of_range("the input of superpixels", detail::shape(input),
                                         "pictures (N, C, H, W)");
-    const at::Tensor numbers = detail::empty({input.size(0), 1, input.size(2), input.size(3)}, at::kLong);
+    at::Tensor numbers = detail::empty({input.size(0), 1, input.size(2), input.size(3)}, at::kLong);
     for (std::int64_t n = 0; n < input.size(0); ++n)
       numbers[n].copy_(segment_numbers(segment(preprocessor.picture(input[n])))[0]);
     return numbers;

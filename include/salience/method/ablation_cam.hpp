@@ -179,7 +179,7 @@ class AblationCam {
       }
       const at::Tensor first = positions_of(1).to(pass.leaf.device(), at::kLong);
       const auto wanted = detail::fixed_for(target, pass.chosen, first);
-      const std::string found = last_of(names, [&](const std::vector<std::string>& asked) {
+      std::string found = last_of(names, [&](const std::vector<std::string>& asked) {
         return observe(model_, pass.leaf.narrow(0, 0, 1), wanted, asked).layers;
       });
       if (!found.empty()) return found;
@@ -209,15 +209,15 @@ class AblationCam {
       }
     };
     try {
-      if (const std::string found = among(names); !found.empty()) return found;
+      if (std::string found = among(names); !found.empty()) return found;
     } catch (const ModelError&) {
       for (std::size_t k = names.size(); k-- > 0;) {
-        if (const std::string found = one_of(names[k]); !found.empty()) return found;
+        if (std::string found = one_of(names[k]); !found.empty()) return found;
       }
     }
     try {  // in a layer of another kind: a GraphModel knows each by its number
       for (int number = 0; number < 10000; ++number) {
-        const std::string found = one_of(detail::concat("convolution.", number));
+        std::string found = one_of(detail::concat("convolution.", number));
         if (!found.empty()) return found;
       }
     } catch (const ArgumentError&) {  // there is none of that number

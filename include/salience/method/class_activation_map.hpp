@@ -120,7 +120,7 @@ inline std::vector<LayerGrid> layer_grids(const RecordedPass& pass, const CamOpt
 
 /// The gradient at a layer as a weighting is given it.
 inline at::Tensor gradient_grid(const LayerGrid& grid, const at::Tensor& gradient, const std::string& name) {
-  const at::Tensor g = in_four_dimensions(widened(grid.reshape(gradient)));
+  at::Tensor g = in_four_dimensions(widened(grid.reshape(gradient)));
   if (!g.any().template item<bool>()) {
     TORCH_WARN("Salience: the gradient at ", quoted_layer(name),
                " is zero everywhere, and so is the map; in a vision transformer the last block's tokens take "
@@ -177,7 +177,7 @@ Attribution class_activation_map(const RecordedPass& pass, const std::vector<at:
     const at::Tensor a = in_four_dimensions(grids[i].grid);
     at::Tensor g;
     if (!gradients.empty()) g = gradient_grid(grids[i], gradients[i], pass.names[i]);
-    const at::Tensor map = weighting(a, g);
+    at::Tensor map = weighting(a, g);
     if (!map.defined() || map.dim() != 4 || map.size(0) != a.size(0) || map.size(1) != 1) {
       throw ArgumentError::out_of_range("the map of a weighting", shape(map),
                                         concat("of shape (", a.size(0), ", 1, h, w)"));

@@ -75,8 +75,9 @@ class SmoothMasks {
       for (std::int64_t y = 0; y < tall; ++y) {
         for (std::int64_t x = 0; x < wide; ++x) {
           const auto apart = [&](std::int64_t place, std::int64_t offset) {
+            const std::int64_t own = place / cell;  // the parameter of that place's cell
             return static_cast<double>(place) -
-                   (sigma + static_cast<double>(cell * (place / cell + offset - padding_)));
+                   (sigma + static_cast<double>(cell * (own + offset - padding_)));
           };
           const double distance = std::hypot(apart(y, k / side_), apart(x, k % side_));
           *weight++ = static_cast<float>(std::exp(-2.0 * std::pow(std::max(distance / sigma - 0.5, 0.0), 2)));
@@ -177,13 +178,14 @@ class ExtremalPerturbation {
       const at::Tensor velocity = parameters.mul(0.0);
       const auto chunk = static_cast<std::size_t>(chunk_size(options_.chunk, input));
       double weight = 300.0;
-      for (std::int64_t step = 0; step < options_.steps && !result.stopped; ++step, weight *= 1.0035) {
+      for (std::int64_t step = 0; step < options_.steps && !result.stopped; ++step) {
         for (std::size_t first = 0; first < rows.size(); first += chunk) {
           const auto part = std::span(rows).subspan(first, std::min(chunk, rows.size() - first));
           ascend(part, input.scalar_type(), levels, masks, result.target, selector, step, weight,
                  parameters.narrow(0, static_cast<std::int64_t>(first), std::ssize(part)),
                  velocity.narrow(0, static_cast<std::int64_t>(first), std::ssize(part)));
         }
+        weight *= 1.0035;
         const Progress now{.done = step + 1, .total = options_.steps, .error = -1.0};
         result.stopped = options_.progress && !options_.progress(now);
       }
@@ -266,7 +268,7 @@ class ExtremalPerturbation {
     }
     const at::Tensor penalty = sorted.sub(wanted).square().mean({1}).mul(weight);
     penalty.sum().sub(seen.mul(pull).sum()).backward();
-    const at::Tensor slope = leaf.grad();
+    const at::Tensor& slope = leaf.grad();
     // Stochastic gradient descent with momentum 0.9 and dampening 0.9, whose first step is the gradient's.
     if (step == 0) {
       velocity.copy_(slope);

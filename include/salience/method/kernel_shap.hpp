@@ -161,7 +161,10 @@ class KernelShap {
     double weight(double share) const {
       if (!each_once) return 1.0;
       const auto n = static_cast<double>(count), k = std::round(share * n);
-      return std::exp(std::lgamma(k + 1.0) + std::lgamma(n - k + 1.0) - std::lgamma(n + 1.0)) / (k * (n - k));
+      double subsets = 1.0;  // of that size
+      for (std::int64_t i = 1; i <= std::llround(k); ++i)
+        subsets *= (n - k + static_cast<double>(i)) / static_cast<double>(i);
+      return 1.0 / (subsets * k * (n - k));
     }
 
     std::int64_t taken() const { return static_cast<std::int64_t>(gains.size()); }

@@ -241,13 +241,13 @@ class Lime {
   }
 
   /// The coefficients of these sums; `start` is where the lasso's search begins.
-  Eigen::VectorXd fitted(const Sums& sums, Eigen::VectorXd start) const {
+  Eigen::VectorXd fitted(const Sums& sums, const Eigen::VectorXd& start) const {
     if (!(sums.w > 0.0)) return Eigen::VectorXd::Zero(start.size());  // a stop before the first
     Eigen::MatrixXd spread = sums.zz.template selfadjointView<Eigen::Lower>();
     spread -= sums.z * sums.z.transpose() / sums.w;
     const Eigen::VectorXd right = sums.zs - sums.z * (sums.s / sums.w);
     if (options_.fit == LimeFit::lasso)
-      return detail::lasso(spread / sums.w, right / sums.w, options_.alpha, std::move(start));
+      return detail::lasso(spread / sums.w, right / sums.w, options_.alpha, start);
     spread.diagonal().array() += options_.alpha;
     return Eigen::CompleteOrthogonalDecomposition<Eigen::MatrixXd>(spread).solve(right);
   }
