@@ -39,7 +39,7 @@ struct Listed {
 inline std::vector<Listed> attributors() {
   std::vector<Listed> all;
   for (const MethodEntry& entry : methods()) {
-    MethodOptions options{.samples = 4, .steps = 5};
+    MethodOptions options{.samples = 4, .steps = 5, .segments = FeatureMask::grid({2})};
     const auto make = [&entry](MethodOptions with) {
       return [&entry, with](const AnyModel& model, std::int64_t chunk) mutable {
         with.chunk = chunk;

@@ -99,7 +99,7 @@ TEST_CASE("rows that are regrouped keep their samples: every method of the regis
   for (const MethodEntry& entry : methods()) {
     if (entry.needs_graph) continue;  // tests/script/cut_contract_test.cpp has those
     for (const std::int64_t chunk : {1, 4, 0}) {
-      MethodOptions options{.samples = 5, .steps = 5, .chunk = chunk};
+      MethodOptions options{.samples = 5, .steps = 5, .segments = FeatureMask::grid({2}), .chunk = chunk};
       const auto attribute = [&](const auto& model, const at::Tensor& x) {
         return all_of(entry.make(AnyModel(model), options)(x));
       };
