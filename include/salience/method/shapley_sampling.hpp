@@ -130,15 +130,11 @@ class ShapleySampling {
         return (k * orders() + which) * most + joined;
       };
       std::vector<Variant> variants;
-      for (std::int64_t k = 0; k < here; ++k) {
-        for (std::int64_t which = 0; which < orders(); ++which) {
-          for (std::int64_t joined = 1; joined < most; ++joined) {
-            for (const Sample& sample : samples) {
-              if (sample.finished || joined >= sample.count) continue;
-              const std::int64_t step = coalition(k, which, joined) * baselines + (first + k) % baselines;
-              variants.push_back({.sample = sample.number, .step = step});
-            }
-          }
+      for (std::int64_t number = 0; number < coalition(here, 0, 0); ++number) {
+        const std::int64_t joined = number % most, draw = first + number / most / orders();
+        for (const Sample& sample : samples) {
+          if (sample.finished || joined == 0 || joined >= sample.count) continue;
+          variants.push_back({.sample = sample.number, .step = number * baselines + draw % baselines});
         }
       }
       std::map<std::int64_t, std::pair<std::int64_t, std::vector<std::int64_t>>>

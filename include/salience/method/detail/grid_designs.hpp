@@ -18,6 +18,7 @@
 #include <salience/method/detail/hashed_draw.hpp>
 #include <salience/method/detail/jackknife.hpp>
 #include <salience/method/detail/moments.hpp>
+#include <salience/method/feature_mask.hpp>
 #include <salience/method/streaming.hpp>
 #include <salience/method/variant_scores.hpp>
 #include <salience/target/target_selector.hpp>
@@ -59,37 +60,6 @@ inline at::Tensor sobol_points(std::int64_t points, std::int64_t dimensions, con
   return all;
 }
 
-/// Designs as masks of the input: each place takes the number of its cell, cell \f$ \lfloor i \cdot cells /
-/// size \rfloor \f$ at place i.
-class CellMasks {
- public:
-  explicit CellMasks(PlaceGrid grid) : grid_(std::move(grid)), sizes_{1} {
-    std::int64_t places = 1;
-    for (const std::int64_t size : grid_.places) places *= size;
-    sizes_.insert(sizes_.end(), grid_.places.begin(), grid_.places.end());
-    cell_of_ = empty({places}, at::kLong);
-    for (std::int64_t place = 0; place < places; ++place) {
-      std::int64_t rest = place, cell = 0, stride = 1;
-      for (std::size_t d = grid_.places.size(); d-- > 0;) {
-        cell += rest % grid_.places[d] * grid_.cells[d] / grid_.places[d] * stride;
-        stride *= grid_.cells[d];
-        rest /= grid_.places[d];
-      }
-      cell_of_.data_ptr<std::int64_t>()[place] = cell;
-    }
-  }
-
-  /// (1, places...) from (cells), on the CPU.
-  at::Tensor operator()(const at::Tensor& cells) const {
-    return cells.index_select(0, cell_of_).view(sizes_);
-  }
-
- private:
-  PlaceGrid grid_;
-  std::vector<std::int64_t> sizes_;
-  at::Tensor cell_of_;
-};
-
 /// The scores of the input under so many masks, and of how many in order each sample has one.
 struct DesignScores {
   at::Tensor table;                 ///< (N, masks) float64
@@ -113,13 +83,16 @@ DesignScores design_scores(M& model, const at::Tensor& input, const T& target, c
   result = Attribution{scores.explained()};
   result.values_of = ValuesOf::regions;
   const MaskedInput masked(input, run.baseline, samples_of(target));
-  const CellMasks spread(grid);
+  // Each place takes the number of its cell.
+  const at::Tensor cell_of = FeatureMask::grid(grid.cells)(input)[0];
   const std::int64_t baselines = masked.baselines(), batch = input.size(0);
   at::Tensor mask;  // the last one: all samples' rows of it follow each other
   std::int64_t last = -1, done = 0;
   const auto point = [&](const Variant& variant, const at::Tensor& out) {
     const std::int64_t number = variant.step / baselines;
-    if (number != last) mask = masked.fitted(spread(cells(number)));
+    if (number != last) {
+      mask = masked.fitted(cells(number).index_select(0, cell_of.view({-1})).view(cell_of.sizes()));
+    }
     last = number;
     masked.write(variant.sample, variant.step % baselines, mask, out);
   };
