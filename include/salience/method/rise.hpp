@@ -89,7 +89,8 @@ class Rise {
                                     input.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
       std::vector<Sample> samples(static_cast<std::size_t>(input.size(0)));
       result.stopped = !draw(scores, masked, masks, chunk_size(options_.chunk, input), samples);
-      collect(samples, input, result);
+      detail::fill_in_draws(result, samples, input);
+      if (options_.tolerance > 0.0) result.converged = detail::finished_of(samples);
       return result;
     });
   }
@@ -173,31 +174,6 @@ class Rise {
 
   static bool all_finished(const std::vector<Sample>& samples) {
     return std::all_of(samples.begin(), samples.end(), [](const Sample& one) { return one.finished; });
-  }
-
-  void collect(const std::vector<Sample>& samples, const at::Tensor& input, Attribution& result) const {
-    std::vector<std::int64_t> sizes = input.sizes().vec();
-    sizes[1] = 1;
-    result.values = input.detach().new_empty(sizes).zero_();
-    result.values_error = detail::unknown(sizes);
-    std::vector<std::int64_t> copies, converged;
-    std::vector<double> errors;
-    copies.reserve(samples.size());
-    converged.reserve(samples.size());
-    errors.reserve(samples.size());
-    for (std::size_t n = 0; n < samples.size(); ++n) {
-      const Sample& sample = samples[n];
-      copies.push_back(sample.count);
-      errors.push_back(sample.standard_error());
-      converged.push_back(sample.finished);
-      if (sample.count == 0) continue;
-      result.values[static_cast<std::int64_t>(n)].copy_(sample.mean);
-      result.values_error[static_cast<std::int64_t>(n)].copy_(sample.errors());
-    }
-    result.copies = detail::vector_tensor<std::int64_t>(copies);
-    result.standard_error = detail::vector_tensor<double>(errors);
-    if (options_.tolerance > 0.0)
-      result.converged = detail::vector_tensor<std::int64_t>(converged).to(at::kBool);
   }
 
   mutable M model_;  // a model's call operator may be non-const

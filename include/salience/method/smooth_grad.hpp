@@ -177,35 +177,13 @@ class SmoothGrad {
   }
 
   void collect(const std::vector<Sample>& moments, const at::Tensor& input, Attribution& result) const {
-    std::vector<std::int64_t> counts;
-    std::vector<double> errors;
-    std::vector<std::int64_t> converged;
-    for (std::size_t n = 0; n < moments.size(); ++n) {
-      const Sample& sample = moments[n];
-      counts.push_back(sample.count);
-      errors.push_back(sample.standard_error());
-      converged.push_back(sample.finished);
-      if (sample.count == 0) continue;
-      at::Tensor map = sample.mean;
+    const bool is_mean = options_.type == SmoothGradType::smoothgrad;
+    detail::fill_in_draws(result, moments, input, is_mean, [this](const Sample& sample) -> at::Tensor {
       const double share = 1.0 / static_cast<double>(sample.count);
-      if (options_.type == SmoothGradType::smoothgrad_sq) map = sample.squares.mul(share);
-      if (options_.type == SmoothGradType::vargrad) map = sample.deviations.mul(share);
-      if (!result.values.defined()) {
-        result.values = detail::batch_like(map.to(input.scalar_type()), moments.size()).zero_();
-        if (options_.type == SmoothGradType::smoothgrad) {
-          result.values_error = detail::empty(result.values.sizes(), at::kDouble).fill_(NAN);
-        }
-      }
-      result.values[static_cast<std::int64_t>(n)].copy_(map);
-      if (result.values_error.defined()) {
-        result.values_error[static_cast<std::int64_t>(n)].copy_(sample.errors());
-      }
-    }
-    result.copies = detail::vector_tensor<std::int64_t>(counts);
-    result.standard_error = detail::vector_tensor<double>(errors);
-    if (options_.tolerance > 0.0) {
-      result.converged = detail::vector_tensor<std::int64_t>(converged).to(at::kBool);
-    }
+      if (options_.type == SmoothGradType::smoothgrad_sq) return sample.squares.mul(share);
+      return options_.type == SmoothGradType::vargrad ? sample.deviations.mul(share) : sample.mean;
+    });
+    if (options_.tolerance > 0.0) result.converged = detail::finished_of(moments);
   }
 
   A attributor_;

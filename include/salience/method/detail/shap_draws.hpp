@@ -73,7 +73,7 @@ class ShapDraws {
         result.stopped = options_.progress && !options_.progress(now);
       }
     }
-    collect(moments, input, result);
+    fill_in_draws(result, moments, input);
     return result;
   }
 
@@ -97,25 +97,6 @@ class ShapDraws {
       rows.between[place].copy_(start.add(input.sub(start), t));
     }
     return rows;
-  }
-
-  static void collect(const std::vector<Moments>& moments, const at::Tensor& input, Attribution& result) {
-    std::vector<std::int64_t> copies;
-    std::vector<double> errors;
-    for (std::size_t n = 0; n < moments.size(); ++n) {
-      copies.push_back(moments[n].count);
-      errors.push_back(moments[n].standard_error());
-      if (moments[n].count == 0) continue;
-      const at::Tensor mean = moments[n].mean.to(input.scalar_type());
-      if (!result.values.defined()) {
-        result.values = batch_like(mean, moments.size()).zero_();
-        result.values_error = empty(result.values.sizes(), at::kDouble).fill_(NAN);
-      }
-      result.values[static_cast<std::int64_t>(n)].copy_(mean);
-      result.values_error[static_cast<std::int64_t>(n)].copy_(moments[n].errors());
-    }
-    result.copies = vector_tensor<std::int64_t>(copies);
-    result.standard_error = vector_tensor<double>(errors);
   }
 
   GradientShapOptions options_;
